@@ -1,0 +1,57 @@
+"""What an annotator is, and how two are chained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from labkit.evidence import Evidence, Labels
+
+
+class Annotator:
+    """Turns labels into evidence: ``annotator(labels, features, rng) -> Evidence``.
+
+    ``labels`` is :class:`~labkit.evidence.Labels` (clean, or what an earlier annotator of a chain said), ``features``
+    ``(n, ...)`` the inputs, ``rng`` a NumPy generator. Subclasses are dataclasses; their number-valued fields may be a
+    ``labkit.sweep``. At one seed the same uniform numbers are used whatever the rate, so a higher rate flips a
+    superset of the examples and differences between rates are paired.
+    """
+
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator) -> Evidence:
+        raise NotImplementedError
+
+    def __rshift__(self, then: Annotator) -> Chain:
+        """``first >> second``: the second annotates what the first said."""
+        return Chain((*_links(self), *_links(then)))
+
+
+@dataclass(frozen=True)
+class Chain(Annotator):
+    """Annotators one after another; all but the last must return :class:`~labkit.evidence.Labels`."""
+
+    links: tuple[Annotator, ...]
+
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator) -> Evidence:
+        evidence: Evidence = labels
+        for link in self.links:
+            if not isinstance(evidence, Labels):
+                raise TypeError(
+                    f"{type(link).__name__} annotates labels, but the annotator before it in the chain returned "
+                    f"{type(evidence).__name__}; put it first"
+                )
+            evidence = link(evidence, features, rng)
+        return evidence
+
+
+def _links(annotator: Annotator) -> tuple[Annotator, ...]:
+    return annotator.links if isinstance(annotator, Chain) else (annotator,)
+
+
+def check_rate(rate: float, name: str = "rate") -> float:
+    """A probability, or a ValueError that says what a rate is."""
+    rate = float(rate)
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"{name} is a probability in [0, 1], got {rate:g}")
+    return rate

@@ -1,0 +1,8 @@
+"""Many runs in one loop."""
+
+from labkit.fleet.fit import fit
+from labkit.fleet.optimisers import SGD, AdamW
+from labkit.fleet.plan import Sweep, sweep
+from labkit.fleet.runs import Runs
+
+__all__ = ["SGD", "AdamW", "Runs", "Sweep", "fit", "sweep"]

@@ -1,0 +1,271 @@
+"""A lane: runs of one method that train together, epoch by epoch, and are evaluated together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.utils._pytree import tree_map
+
+from labkit.fleet.optimisers import schedule
+from labkit.fleet.plan import RunPlan
+from labkit.fleet.step import Recipe, make_step, trace
+from labkit.fleet.task import Task
+from labkit.methods.base import Start
+from labkit.models import Architecture
+from labkit.streams import generator
+
+ANSWERS = ("last", "selected", "oracle")
+
+
+@dataclass
+class Settings:
+    """How all runs of a fit are trained."""
+
+    epochs: int
+    batch_size: int
+    schedule: str
+    evaluate_every: int
+    architecture: Architecture
+    shape: tuple[int, ...]
+    image_shape: tuple[int, ...] | None
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass
+class Record:
+    """What a lane remembers of its runs, one entry or row per run."""
+
+    epochs: list[int] = field(default_factory=list)  # epochs that were evaluated, counted from 1
+    curves: dict[str, list[Tensor]] = field(default_factory=dict)  # name -> per evaluated epoch a (runs,) tensor
+    best: dict[str, Tensor] = field(default_factory=dict)  # "selected"/"oracle" -> best score so far (runs,)
+    best_epoch: dict[str, Tensor] = field(default_factory=dict)
+    logits: dict[str, Tensor] = field(default_factory=dict)  # "last/test" and so on -> (runs, n, K)
+    diverged: Tensor | None = None  # (runs,) epoch in which the loss stopped being a number; 0 if it never did
+
+
+class Lane:
+    """Trains ``plans`` (one method) side by side.
+
+    Args:
+        stacked: under vmap; else the lane holds exactly one run and is not stacked.
+        compiled: hand the recorded step to torch.compile.
+    """
+
+    def __init__(self, plans: list[RunPlan], rows: list[int], task: Task, settings: Settings, stacked=True, compiled=False):
+        self.plans, self.task, self.settings = plans, task, settings
+        self.stacked, self.compiled = stacked, compiled
+        device, dtype = settings.device, settings.dtype
+        method, optimiser = plans[0].method, plans[0].optimiser
+        uses_ema = any(plan.method.ema != 0 for plan in plans)
+        template = self._build(plans[0].seed)
+        self.recipe = Recipe(template, method, optimiser, task.form, task.n_classes, uses_ema)
+        self.row = torch.tensor(rows, device=device)
+        self.values = {
+            part: {
+                name: torch.tensor([p.swept[part][name] for p in plans], device=device, dtype=dtype)
+                for name in plans[0].swept[part]
+            }
+            for part in ("method", "optimiser")
+        }
+        self.state = self._initial_state()
+        self.pool = {"x": task.x, "train": task.train, "evidence": task.evidence}
+        self.pool["members"] = {} if task.members is None else {"index": task.members}
+        self.steps = task.units // settings.batch_size
+        self.factors = schedule(settings.schedule, max(1, self.steps * settings.epochs)).to(device, dtype)
+        self.total_steps = self.steps * settings.epochs
+        self.counts = torch.arange(1, self.total_steps + 1, device=device).to(dtype)
+        self.progress = (self.counts - 1) / max(1, self.total_steps)
+        self.step_function = None
+        self.epoch = 0
+        self.record = Record(diverged=torch.zeros(len(plans), dtype=torch.long))
+        self.views = {"validation": self._view(task.validation), "test": self._view(task.test)}
+
+    # ---- beginning -------------------------------------------------------------------------------------------
+
+    def _build(self, seed: int, network: int = 0):
+        """A network initialised from the seed's own stream; torch's global generator is left as it was."""
+        number = int(generator(seed, "initialisation", network).integers(2**62))
+        s = self.settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            return s.architecture.build(s.shape, s.image_shape, self.task.n_classes).to(s.dtype)
+
+    def _initial_state(self) -> dict:
+        count = self.plans[0].method.networks
+        per_run, method_state, seen = [], [], {}
+        for plan, row in zip(self.plans, self.row.tolist()):
+            if plan.seed not in seen:
+                built = [self._build(plan.seed, i) for i in range(count)]
+                prefix = (lambda i: "") if count == 1 else (lambda i: f"{i}.")
+                seen[plan.seed] = {
+                    prefix(i) + k: p.detach() for i, m in enumerate(built) for k, p in m.named_parameters()
+                }
+            per_run.append(seen[plan.seed])
+            train = self.task.train[row]
+            start = Start(
+                self.task.x[train], self.task.evidence_of(row), self.task.n_classes, plan.seed,
+                generator(plan.seed, "method"), train,
+            )  # fmt: skip
+            method_state.append(plan.method.setup(start))
+        device, dtype = self.settings.device, self.settings.dtype
+        stack = lambda trees: {k: torch.stack([t[k] for t in trees]).to(device) for k in trees[0]}
+        params = {k: v.to(dtype) for k, v in stack(per_run).items()}
+        memory = {k: v.to(dtype) if v.is_floating_point() else v for k, v in stack(method_state).items()}
+        optimiser = self.plans[0].optimiser.init(params)
+        ema = {k: v.clone() for k, v in params.items()} if self.recipe.uses_ema else {}
+        return {"params": params, "optimiser": optimiser, "method": memory, "ema": ema}
+
+    # ---- training --------------------------------------------------------------------------------------------
+
+    def _epoch_draws(self, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """This epoch's batches ``(runs, steps, batch)`` and the method's random numbers, from each run's streams."""
+        steps, size = self.steps, self.settings.batch_size
+        orders: dict[int, np.ndarray] = {}
+        draws = []
+        for plan in self.plans:
+            if plan.seed not in orders:
+                order = generator(plan.seed, "order", epoch).permutation(self.task.units)
+                orders[plan.seed] = order[: steps * size].reshape(steps, size)
+            draws.append(plan.method.draw(generator(plan.seed, "method", epoch), steps, size))
+        units = np.stack([orders[plan.seed] for plan in self.plans])
+        device, dtype = self.settings.device, self.settings.dtype
+        to = lambda a: torch.from_numpy(a).to(device, dtype if a.dtype.kind == "f" else None)
+        return to(units), {k: to(np.stack([d[k] for d in draws])) for k in draws[0]}
+
+    def _arguments(self, i: int, s: int, units: Tensor, draws: dict[str, Tensor]) -> tuple:
+        clock = {"rate": self.factors[i], "step": self.counts[i], "progress": self.progress[i]}
+        now = {k: v[:, s] for k, v in draws.items()}
+        return (self.state, self.values, self.row, units[:, s], now, clock, self.pool)
+
+    def prepare_step(self) -> None:
+        """Record (and compile) the step if that has not been done."""
+        if self.step_function is None:
+            units, draws = self._epoch_draws(0)
+            example = self._arguments(0, 0, units, draws)
+            self.step_function = trace(make_step(self.recipe, self.stacked), example, self.compiled)
+
+    def train_steps(self, units: Tensor, draws: dict[str, Tensor], first: int, count: int) -> Tensor:
+        """``count`` steps of the current epoch from its step ``first``; returns the summed losses ``(runs,)``."""
+        total = torch.zeros(len(self.plans), device=self.settings.device, dtype=self.settings.dtype)
+        offset = self.epoch * self.steps
+        for s in range(first, first + count):
+            total += self.step_function(*self._arguments(offset + s, s, units, draws))
+        return total
+
+    def train_epoch(self) -> None:
+        self.prepare_step()
+        units, draws = self._epoch_draws(self.epoch)
+        loss = self.train_steps(units, draws, 0, self.steps) / self.steps
+        self.epoch += 1
+        if self.recipe.method.has_epoch_end:
+            progress = torch.tensor(self.epoch / self.settings.epochs, dtype=self.settings.dtype)
+            ended = vmap(self.recipe.end_epoch, in_dims=(0, 0, None))(self.state, self.values, progress)
+            self.state["method"].update(ended)
+        broken = ~loss.isfinite().cpu() & (self.record.diverged == 0)
+        self.record.diverged[broken] = self.epoch
+        if self.epoch % self.settings.evaluate_every == 0 or self.finished:
+            self.evaluate(loss)
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.settings.epochs or bool((self.record.diverged > 0).all())
+
+    # ---- evaluation ------------------------------------------------------------------------------------------
+
+    def _view(self, index: Tensor):
+        """Inputs and clean labels of a split: shared by all runs where all have the same, else one per row."""
+        own = index[self.row]
+        if own.numel() and (own == own[:1]).all():
+            return self.task.x[own[0]], self.task.truth[own.cpu()], True
+        return None, self.task.truth[own.cpu()], False
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.state["ema"] if self.recipe.uses_ema else self.state["params"]
+
+    @torch.no_grad()
+    def predict(self, split: str, limit: int = 2**26) -> Tensor:
+        """Logits ``(runs, n, K)`` on "validation" or "test", in pieces of about ``limit`` input numbers."""
+        shared, truth, same = self.views[split]
+        index = None if same else getattr(self.task, split)[self.row]
+        n = truth.shape[1]
+        width = max(1, int(np.prod(self.settings.shape)))
+        piece = max(1, limit // (width * len(self.plans)))
+        forward = self.recipe.predict
+        out = []
+        for a in range(0, n, piece):
+            x = shared[a : a + piece] if same else self.task.x[index[:, a : a + piece]]
+            if self.stacked:
+                out.append(vmap(forward, in_dims=(0, 0, None if same else 0))(self.weights(), self.values, x))
+            else:
+                own = tree_map(lambda t: t[0], (self.weights(), self.values))
+                out.append(forward(*own, x if same else x[0])[None])
+        return torch.cat(out, 1)
+
+    @torch.no_grad()
+    def evaluate(self, train_loss: Tensor) -> None:
+        """Scores of this epoch; keeps the logits of the last, the selected and the oracle epoch apart."""
+        record, last = self.record, self.epoch
+        record.epochs.append(last)
+        scores = {"train/loss": train_loss}
+        logits = {"test": self.predict("test")}
+        truth = self.views["test"][1].to(logits["test"].device)
+        correct = logits["test"].argmax(-1) == truth
+        scores["test/accuracy"] = correct.double().mean(-1)
+        scores["test/nll"] = _nll(logits["test"], truth)
+        score = {"oracle": scores["test/accuracy"]}
+        if self.views["validation"][1].numel():
+            logits["validation"] = self.predict("validation")
+            score["selected"] = scores["validation/agreement"] = self._agreement(logits["validation"])
+        for name, value in scores.items():
+            record.curves.setdefault(name, []).append(value.double().cpu())
+        for answer, value in score.items():
+            first = answer not in record.best
+            before = record.best.get(answer)
+            better = torch.ones_like(value, dtype=torch.bool) if first else value > before
+            record.best[answer] = value.clone() if first else torch.where(better, value, before)
+            at = record.best_epoch.setdefault(answer, torch.zeros(len(self.plans), dtype=torch.long))
+            at[better.cpu()] = last
+            for split, z in logits.items():
+                _keep(record.logits, f"{answer}/{split}", z, better)
+        if self.finished:
+            record.logits.update({f"last/{split}": z for split, z in logits.items()})
+
+    def _agreement(self, logits: Tensor) -> Tensor:
+        held = {k: v[self.row] for k, v in self.task.held_out.items()}
+        form, k = self.recipe.form, self.task.n_classes
+        return vmap(lambda tensors, z: form.view(k, tensors).agreement(z))(held, logits)
+
+    # ---- interruption ----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict:
+        """Everything needed to go on later; random streams need nothing, they are counted by epoch."""
+        return {"state": self.state, "epoch": self.epoch, "record": vars(self.record)}
+
+    def restore(self, saved: dict) -> None:
+        for old, new in zip(_leaves(self.state), _leaves(saved["state"])):
+            old.copy_(new)
+        self.epoch = saved["epoch"]
+        self.record = Record(**saved["record"])
+
+
+def _leaves(tree) -> list[Tensor]:
+    from torch.utils._pytree import tree_flatten
+
+    return tree_flatten(tree)[0]
+
+
+def _nll(logits: Tensor, truth: Tensor) -> Tensor:
+    z = logits.gather(-1, truth[..., None])[..., 0]
+    return (logits.logsumexp(-1) - z).double().mean(-1)
+
+
+def _keep(held: dict[str, Tensor], name: str, fresh: Tensor, better: Tensor) -> None:
+    if name not in held:
+        held[name] = fresh.clone()
+    else:
+        held[name][better] = fresh[better]

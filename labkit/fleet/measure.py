@@ -1,0 +1,107 @@
+"""How many runs go side by side: decided by a short measurement, remembered for next time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from labkit.datasets import cache_folder
+
+# A cold compilation costs 5 to 25 s and makes a stacked step 2 to 3 times faster (measured); it is paid only where
+# the gain is surely larger. From a warm cache it costs 2 to 4 s.
+COMPILE_SECONDS = {"cold": 25.0, "warm": 4.0}
+COMPILE_GAIN = 0.5
+WIDTHS = (1, 4, 16, 32, 128, 512)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A lane's width and how its step runs."""
+
+    width: int
+    stacked: bool
+    compiled: bool
+
+
+class Memory:
+    """Measured seconds per run and step by situation, in a small JSON file; losing it costs a measurement."""
+
+    def __init__(self):
+        self.path = cache_folder() / "lanes.json"
+
+    def get(self, situation: str) -> dict | None:
+        try:
+            return json.loads(self.path.read_text()).get(situation)
+        except (OSError, ValueError):
+            return None
+
+    def put(self, situation: str, value: dict) -> None:
+        try:
+            try:
+                held = json.loads(self.path.read_text())
+            except (OSError, ValueError):
+                held = {}
+            held[situation] = value
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            beside = self.path.with_suffix(f".{os.getpid()}")
+            beside.write_text(json.dumps(held, indent=1))
+            os.replace(beside, self.path)
+        except OSError:
+            pass  # a read-only home: measure again next time
+
+
+def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile: bool | str = "auto") -> Choice:
+    """The quickest way to train ``runs`` runs of ``steps`` steps each.
+
+    Args:
+        make_lane: ``(width, stacked, compiled) -> Lane`` of the first ``width`` runs.
+        situation: what the best width depends on (model, batch, device, threads, versions). The measured seconds per
+            run and step are kept under it, so that the same fit chooses the same lanes next time.
+        code: what a compiled step depends on besides (method, optimiser): tells a warm cache from a cold one.
+        compile: True, False, or "auto": where the work is long enough to win the compilation back.
+    """
+    memory = Memory()
+    known = memory.get(situation) or {}
+    for width in [w for w in WIDTHS if w <= runs]:
+        if str(width) not in known:
+            known[str(width)] = seconds_per_step(make_lane(width, width > 1, False)) / width
+            memory.put(situation, known)
+        if known[str(width)] > 2 * known["1"]:
+            break  # stacking loses badly; wider loses more
+    width = min((w for w in WIDTHS if w <= runs and str(w) in known), key=lambda w: known[str(w)])
+    if width == 1:
+        return Choice(1, False, False)
+    if compile != "auto":
+        return Choice(width, True, bool(compile))
+    before = memory.get("compiled: " + situation + code)
+    gain = runs * steps * known[str(width)] * COMPILE_GAIN
+    worth = gain > 1.5 * COMPILE_SECONDS["warm" if before else "cold"]
+    if worth and not before:
+        memory.put("compiled: " + situation + code, {"done": 1})
+    return Choice(width, True, worth)
+
+
+def seconds_per_step(lane, steps: int = 5) -> float:
+    """Median seconds of a step of ``lane``, which is thrown away afterwards."""
+    lane.prepare_step()
+    units, draws = lane._epoch_draws(0)
+    times = []
+    for s in range(min(steps, lane.steps)):
+        _wait(lane.settings.device)
+        start = time.perf_counter()
+        lane.train_steps(units, draws, s, 1)
+        _wait(lane.settings.device)
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+__all__ = ["Choice", "Memory", "choose", "seconds_per_step"]

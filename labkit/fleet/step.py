@@ -1,0 +1,142 @@
+"""One training step of one run, in plain PyTorch, and how it becomes a step of many.
+
+``one_step`` is what a student can read beside the paper: draw a batch, ask the method for its loss, differentiate,
+update. ``torch.func.vmap`` makes it a step of a whole lane. ``trace`` then records it once as a flat graph of tensor
+operations, so that no Python of ours (methods, evidence, dictionaries) runs again, and torch.compile has nothing left
+to interpret.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from labkit.evidence import Evidence
+from labkit.fleet.optimisers import Optimiser
+from labkit.methods.base import Batch, Method
+
+
+class Net:
+    """A network with one run's weights: ``net(x)`` gives logits, ``net.features(x)`` the penultimate layer."""
+
+    def __init__(self, module: nn.Module, params: dict[str, Tensor]):
+        self.module, self.params = module, params
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional_call(self.module, self.params, (x,))
+
+    def features(self, x: Tensor) -> Tensor:
+        own = {k.removeprefix("body."): v for k, v in self.params.items() if k.startswith("body.")}
+        return functional_call(self.module.body, own, (x,))
+
+
+def nets(module: nn.Module, params: dict[str, Tensor], count: int):
+    """One :class:`Net`, or a tuple of ``count`` of them (their parameters are prefixed ``0.``, ``1.``, ...)."""
+    if count == 1:
+        return Net(module, params)
+    own = lambda i: {k.removeprefix(f"{i}."): v for k, v in params.items() if k.startswith(f"{i}.")}
+    return tuple(Net(module, own(i)) for i in range(count))
+
+
+@dataclass
+class Recipe:
+    """What the runs of a lane have in common: the code, not the numbers."""
+
+    module: nn.Module
+    method: Method
+    optimiser: Optimiser
+    form: type[Evidence]
+    n_classes: int
+    uses_ema: bool
+
+    def with_values(self, values: dict[str, dict[str, Tensor]]) -> tuple[Method, Optimiser]:
+        """The method and optimiser of one run: swept fields replaced by that run's numbers."""
+        method, optimiser = copy.copy(self.method), copy.copy(self.optimiser)
+        method.__dict__.update(values["method"])
+        optimiser.__dict__.update(values["optimiser"])
+        return method, optimiser
+
+    def one_step(self, state, values, row, units, draws, clock, pool):
+        """One step of one run: ``(what changed in state, loss)``. ``pool`` is what all runs share: inputs, splits, evidence."""
+        method, optimiser = self.with_values(values)
+        rows = row.expand(units.shape)  # a 0-d index would be read on the host, which a traced graph does not allow
+        per_unit = {k: v[rows, units] for k, v in pool["evidence"].items() if k in self.form.fields}
+        for_all = {k: v.index_select(0, row[None])[0] for k, v in pool["evidence"].items() if k not in self.form.fields}
+        members = pool["members"]  # empty where a unit is an example
+        examples = members["index"][rows, units].flatten() if members else units
+        batch = Batch(
+            x=pool["x"][pool["train"][row.expand(examples.shape), examples]],
+            evidence=self.form.view(self.n_classes, {**per_unit, **for_all}),
+            index=units, progress=clock["progress"], state=state["method"], draws=draws,
+        )  # fmt: skip
+
+        def objective(params):
+            return method.objective(nets(self.module, params, method.networks), batch)
+
+        grads, (loss, changed) = grad_and_value(objective, has_aux=True)(state["params"])
+        params, memory = optimiser.update(state["params"], grads, state["optimiser"], clock)
+        new = {"params": params, "optimiser": memory, "method": changed, "ema": {}}
+        if self.uses_ema:
+            new["ema"] = {k: method.ema * state["ema"][k] + (1 - method.ema) * p for k, p in params.items()}
+        return new, loss
+
+    def end_epoch(self, state, values, progress):
+        method, _ = self.with_values(values)
+        return method.end_epoch(state["method"], progress)
+
+    def predict(self, params, values, x):
+        method, _ = self.with_values(values)
+        return method.predict(nets(self.module, params, method.networks), x)
+
+
+def make_step(recipe: Recipe, stacked: bool) -> Callable[..., Tensor]:
+    """A step that updates a lane's state in place and returns its losses ``(runs,)``.
+
+    ``stacked``: all runs at once under vmap; otherwise the lane holds one run, and its leading axis is only put on
+    and taken off (stacked convolutions are slower on a CPU than single ones).
+    """
+    if stacked:
+        step = vmap(recipe.one_step, in_dims=(0, 0, 0, 0, 0, None, None))
+    else:
+
+        def step(state, values, row, units, draws, clock, pool):
+            own = tree_map(lambda t: t[0], (state, values, row, units, draws))
+            return tree_map(lambda t: t[None], recipe.one_step(*own, clock, pool))
+
+    def in_place(state, values, row, units, draws, clock, pool):
+        new, loss = step(state, values, row, units, draws, clock, pool)
+        _overwrite(state, new)
+        return loss
+
+    return in_place
+
+
+def _overwrite(old: dict, new: dict) -> None:
+    for name, value in new.items():
+        if isinstance(value, dict):
+            _overwrite(old[name], value)
+        else:
+            old[name].copy_(value)
+
+
+def trace(step: Callable, args: tuple, compiled: bool) -> Callable[..., Tensor]:
+    """``step`` recorded on tensors shaped like ``args``; ``compiled`` hands the flat graph to torch.compile."""
+    own = tree_map(torch.clone, args[0])  # recording runs the step once: not on the lane's own state
+    example, spec = tree_flatten((own, *args[1:]))
+
+    def flat(*tensors):
+        return step(*tree_unflatten(list(tensors), spec))
+
+    graph = make_fx(flat)(*example)
+    if compiled:
+        # every call has the shapes it was traced with, so there is nothing to guard against
+        options = {"guard_filter_fn": lambda guards: [False for _ in guards]}
+        graph = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
+    return lambda *given: graph(*tree_flatten(given)[0])

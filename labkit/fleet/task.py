@@ -1,0 +1,89 @@
+"""What runs train on: splits and evidence, drawn per seed from their own streams, stacked for the fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from labkit.annotate import Annotator
+from labkit.datasets import Data
+from labkit.evidence import Evidence, Labels
+from labkit.fleet.plan import RunPlan, describe
+from labkit.streams import generator
+
+
+@dataclass
+class Task:
+    """Data on the device, and per distinct (seed, annotator) the split and the evidence.
+
+    Runs that share a seed and an annotator share a row; ``row[i]`` is the row of run i of the plans it was made for.
+    Clean labels stay in ``truth`` for evaluation and reach no method.
+    """
+
+    x: Tensor
+    truth: Tensor  # (n,) on the CPU
+    n_classes: int
+    train: Tensor  # (rows, n_train) positions in x
+    validation: Tensor  # (rows, n_validation)
+    test: Tensor  # (rows, n_test)
+    form: type[Evidence]
+    evidence: dict[str, Tensor]  # training evidence, (rows, units, ...), shared fields too
+    held_out: dict[str, Tensor]  # validation evidence, alike; empty without a validation set
+    members: Tensor | None
+    row: list[int]
+
+    @property
+    def units(self) -> int:
+        """How many units of evidence a training set has."""
+        return self.evidence[self.form.fields[0]].shape[1]
+
+    def evidence_of(self, row: int) -> Evidence:
+        return self.form.view(self.n_classes, {k: v[row] for k, v in self.evidence.items()})
+
+    def to_device(self, device, dtype) -> Task:
+        cast = lambda t: t.to(device, dtype if t.is_floating_point() else None)
+        tree = lambda held: {k: cast(v) for k, v in held.items()}
+        return Task(
+            cast(self.x), self.truth, self.n_classes, self.train.to(device), self.validation.to(device),
+            self.test.to(device), self.form, tree(self.evidence), tree(self.held_out),
+            None if self.members is None else self.members.to(device), self.row,
+        )  # fmt: skip
+
+
+def prepare(data: Data, plans: list[RunPlan], validation: float, test: float) -> Task:
+    """Draw every split and every annotation that ``plans`` need."""
+    rows: dict[tuple, int] = {}
+    row, splits, seen, held = [], [], [], []
+    for plan in plans:
+        which = (plan.seed, repr(describe(plan.annotator)))
+        if which not in rows:
+            rows[which] = len(splits)
+            split = data.split(plan.seed, validation=validation, test=test)
+            splits.append(split)
+            seen.append(_annotate(data, plan.annotator, split.train, plan.seed, 0))
+            if len(split.validation):
+                held.append(_annotate(data, plan.annotator, split.validation, plan.seed, 1))
+        row.append(rows[which])
+    form = type(seen[0])
+    members = None if seen[0].members is None else torch.stack([e.members for e in seen])
+    return Task(
+        data.x, data.y, data.n_classes,
+        torch.stack([s.train for s in splits]), torch.stack([s.validation for s in splits]),
+        torch.stack([s.test for s in splits]), form, _stack(seen), _stack(held), members, row,
+    )  # fmt: skip
+
+
+def _annotate(data: Data, annotator: Annotator, index: Tensor, seed: int, part: int) -> Evidence:
+    rng = generator(seed, "annotation", part)
+    return annotator(Labels(data.y[index], data.n_classes), data.x[index], rng)
+
+
+def _stack(pieces: list[Evidence]) -> dict[str, Tensor]:
+    if not pieces:
+        return {}
+    try:
+        return {name: torch.stack([p.tensors()[name] for p in pieces]) for name in pieces[0].tensors()}
+    except RuntimeError as error:
+        raise ValueError(f"an annotator must give evidence of one shape for every seed: {error}") from error

@@ -1,0 +1,30 @@
+"""Random streams: every run owns one per purpose, derived from its seed.
+
+A stream is a counter-based generator (Philox) keyed by ``(seed, purpose, counters...)``. It has no state to carry:
+epoch 17 of the batch order of seed 3 is the same numbers in any fleet, on any device and after a restart. Two methods
+compared at the same seed draw the same numbers (common random numbers), so their difference is paired.
+
+Source of the idea: Salmon, Moraes, Dror, Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3".
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+PURPOSES = ("split", "annotation", "initialisation", "order", "augmentation", "method", "data", "bootstrap")
+
+
+def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """The stream of ``purpose`` for ``seed``; ``counters`` (an epoch, say) select independent sub-streams.
+
+    >>> generator(3, "order", 17).permutation(4).tolist() == generator(3, "order", 17).permutation(4).tolist()
+    True
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"no random stream is called {purpose!r}; known purposes: {', '.join(PURPOSES)}")
+    if seed < 0:
+        raise ValueError(f"a seed must be a whole number from 0, got {seed}")
+    entropy = (int(seed), zlib.crc32(purpose.encode()), *map(int, counters))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
