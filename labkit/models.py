@@ -165,3 +165,13 @@ def architecture(model: str | Architecture) -> Architecture:
     if isinstance(model, Architecture):
         return model
     return look_up("model", model, MODELS)
+
+
+def initialised(model: Architecture, data, number: int = 0) -> Model:
+    """A network for ``data`` whose initial weights are decided by ``number`` alone.
+
+    Torch's modules draw from its global generator; that is put back as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(number)
+        return model.build(data.shape, data.image_shape, data.n_classes)

@@ -20,7 +20,7 @@ from labkit.fleet.runs import Context, Run, Runs
 from labkit.fleet.store import Store
 from labkit.fleet.task import Task, prepare
 from labkit.methods.base import Method
-from labkit.models import Architecture, architecture
+from labkit.models import Architecture, architecture, initialised
 from labkit.names import look_up
 from labkit.progress import Progress
 
@@ -82,7 +82,7 @@ def fit(
     seeds = _check(data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, validation, test)
     arch, where = architecture(model), pick_device(device)
     number = look_up("dtype", dtype, DTYPES)
-    arch.build(data.shape, data.image_shape, data.n_classes)  # says at once if the model does not fit the data
+    initialised(arch, data)  # says at once if the model does not fit the data
     folder = os.environ.get("LABKIT_CHECKPOINTS") if out == "auto" else out
     store = Store(folder)
 
@@ -98,9 +98,7 @@ def fit(
     context = Context(data, arch, methods, number)
     todo = [plan for plan in plans if plan.key not in done]
     if todo:
-        settings = Settings(
-            epochs, batch_size, schedule, every, arch, data.shape, data.image_shape, where, number
-        )  # fmt: skip
+        settings = Settings(epochs, batch_size, schedule, every, arch, data, where, number)
         task = prepare(data, todo, validation, test)
         _check_task(task, methods, batch_size)
         moved = task.to_device(where, number)
@@ -121,7 +119,7 @@ def _train(mine, task: Task, settings: Settings, store: Store, lanes, compile, c
     steps = settings.epochs * (task.units // settings.batch_size)
     if lanes == "auto" and len(plans) > 1 and steps > 0:
         situation = str([
-            describe(settings.architecture), settings.shape, settings.batch_size, task.n_classes,
+            describe(settings.architecture), settings.data.shape, settings.batch_size, task.n_classes,
             _device_name(settings.device), str(settings.dtype), torch.get_num_threads(), torch.__version__,
         ])  # fmt: skip
         code = str([describe(plans[0].optimiser), type(plans[0].method).__qualname__, len(plans)])

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
+from labkit.datasets import Data
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
 from labkit.fleet.step import Recipe, make_step, trace
 from labkit.fleet.task import Task
 from labkit.methods.base import Start
-from labkit.models import Architecture
+from labkit.models import Architecture, initialised
 from labkit.streams import generator
 
 ANSWERS = ("last", "selected", "oracle")
@@ -30,8 +31,7 @@ class Settings:
     schedule: str
     evaluate_every: int
     architecture: Architecture
-    shape: tuple[int, ...]
-    image_shape: tuple[int, ...] | None
+    data: Data  # its shapes and sizes; runs take inputs and evidence from the task
     device: torch.device
     dtype: torch.dtype
 
@@ -88,12 +88,10 @@ class Lane:
     # ---- beginning -------------------------------------------------------------------------------------------
 
     def _build(self, seed: int, network: int = 0):
-        """A network initialised from the seed's own stream; torch's global generator is left as it was."""
+        """A network initialised from the seed's own stream."""
         number = int(generator(seed, "initialisation", network).integers(2**62))
         s = self.settings
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
-            return s.architecture.build(s.shape, s.image_shape, self.task.n_classes).to(s.dtype)
+        return initialised(s.architecture, s.data, number).to(s.dtype)
 
     def _initial_state(self) -> dict:
         count = self.plans[0].method.networks
@@ -193,7 +191,7 @@ class Lane:
         shared, truth, same = self.views[split]
         index = None if same else getattr(self.task, split)[self.row]
         n = truth.shape[1]
-        width = max(1, int(np.prod(self.settings.shape)))
+        width = max(1, int(np.prod(self.settings.data.shape)))
         piece = max(1, limit // (width * len(self.plans)))
         forward = self.recipe.predict
         out = []

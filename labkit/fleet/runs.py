@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from labkit.fleet.step import nets
+from labkit.models import initialised
 
 ANSWERS = ("last", "selected", "oracle")
 
@@ -157,6 +158,8 @@ class Runs(Sequence):
     def measure(self, metric: str, at: str = "last", split: str = "test", temperature: bool = False) -> pd.DataFrame:
         """``metric`` of every run on clean labels: settings, ``at``, ``epoch``, ``split``, ``metric``, ``value``.
 
+        A diverged run has the value NaN.
+
         Args:
             metric: a name in :data:`labkit.metrics.METRICS`. at: "last", "selected" or "oracle".
             temperature: first divide the logits by the temperature fitted on the run's validation split (its labels
@@ -167,10 +170,11 @@ class Runs(Sequence):
         logits = self.logits(split, at)
         if temperature:
             logits = logits / self.temperatures(at)[:, None, None]
-        values = find(metric).function(logits, self.labels(split))
+        values = find(metric).function(logits, self.labels(split)).double()
+        values[torch.tensor([run.diverged > 0 for run in self])] = torch.nan  # what it last predicted is no result
         name = f"{metric} after temperature" if temperature else metric
         return self.settings.assign(
-            at=at, epoch=[r.answers.get(at) for r in self], split=split, metric=name, value=values.double().numpy()
+            at=at, epoch=[r.answers.get(at) for r in self], split=split, metric=name, value=values.numpy()
         )
 
     def summary(self, metric: str = "accuracy", confidence: float = 0.95) -> pd.DataFrame:
@@ -227,7 +231,7 @@ class Runs(Sequence):
     def _forward(self, run: Run, x: Tensor, features: bool, piece: int = 4096) -> Tensor:
         c = self.context
         method = c.methods[run.method]
-        module = c.architecture.build(c.data.shape, c.data.image_shape, c.data.n_classes)
+        module = initialised(c.architecture, c.data)
         params = {k: p.to(x.device, x.dtype) for k, p in run.params.items()}
         net = nets(module.to(x.device), params, method.networks)
         one = (net if method.networks == 1 else net[0]).features if features else lambda a: method.predict(net, a)

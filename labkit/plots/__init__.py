@@ -1,0 +1,19 @@
+"""Figures that notebooks share: tidy tables and axes in, axes out."""
+
+from labkit.plots.curves import curves, intervals, paired_effects
+from labkit.plots.explore import explore
+from labkit.plots.pictures import evidence, example, grid, projection, reliability
+from labkit.plots.style import style
+
+__all__ = [
+    "curves",
+    "evidence",
+    "example",
+    "explore",
+    "grid",
+    "intervals",
+    "paired_effects",
+    "projection",
+    "reliability",
+    "style",
+]
