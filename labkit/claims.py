@@ -14,6 +14,7 @@ from __future__ import annotations
 import html
 import json
 import platform
+import warnings
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -85,7 +86,8 @@ class Verdict:
         claim = held.pop("claim")
         flat = {"claim": claim["id"], "paper": claim["paper"], "says": claim["says"], **held}
         flat.update({k: claim[k] for k in ("metric", "margin", "at", "minimum_runs")})
-        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in flat.items()}
+        plain = lambda v: None if isinstance(v, float) and not np.isfinite(v) else v
+        return {k: [plain(e) for e in v] if isinstance(v, tuple) else plain(v) for k, v in flat.items()}
 
     def __str__(self) -> str:
         return (
@@ -193,11 +195,16 @@ def bootstrap_interval(values, confidence: float = 0.95, resamples: int = 9999) 
         return float("nan"), float("nan")
     if np.ptp(values) == 0:  # nothing varies; the acceleration is 0 / 0
         return float(values[0]), float(values[0])
-    found = stats.bootstrap(
-        (values,), np.mean, confidence_level=confidence, n_resamples=resamples, method="BCa",
-        rng=generator(0, "bootstrap"),
-    )  # fmt: skip
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # degenerate data, dealt with here: where BCa is undefined, plain percentiles
+        for method in ("BCa", "percentile"):
+            low, high = stats.bootstrap(
+                (values,), np.mean, confidence_level=confidence, n_resamples=resamples, method=method,
+                rng=generator(0, "bootstrap"),
+            ).confidence_interval  # fmt: skip
+            if np.isfinite([low, high]).all():
+                break
+    return float(low), float(high)
 
 
 def versions() -> str:

@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make report` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= reports
+WORKERS ?= 2
+
+.PHONY: help report test lab ledger bench lint clean
+
+help:
+	@echo "make report   install into $(VENV), run the notebooks at report size, write HTML reports to $(OUT)/index.html"
+	@echo "make test     install into $(VENV), run all tests (notebooks in their smoke profile included)"
+	@echo "make lab      open JupyterLab in notebooks/"
+	@echo "make ledger   make report, then save its ledger as data/ledger.csv"
+	@echo "make bench    print the speed tables"
+	@echo "make lint     ruff, and the contract of every notebook"
+
+# The stamp holds the state of the dependency files: it is made again when they change.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+report: $(VENV)/.installed
+	$(BIN)/labkit run all --profile report --out $(OUT) --workers $(WORKERS)
+	$(BIN)/labkit run when_does_smoothing_help --profile report -p dataset gaussians --out $(OUT)
+
+ledger: report
+	$(BIN)/labkit ledger --out $(OUT) --save data/ledger.csv
+
+test: $(VENV)/.installed lint
+	$(BIN)/pytest -n 2
+
+lab: $(VENV)/.installed
+	$(BIN)/labkit lab
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/fleet.py
+	$(BIN)/python benchmarks/runner.py
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/labkit check
+
+clean:
+	rm -rf $(OUT) build *.egg-info

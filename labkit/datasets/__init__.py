@@ -1,0 +1,61 @@
+"""Where x and clean y come from: bundled sets, synthetic ones with known truth, downloads, and folders of your own.
+
+>>> load("digits")
+Data digits: 1,797 × (64,), 10 classes
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from labkit.datasets.base import Data, Split
+from labkit.datasets.bundled import breast_cancer, digits, wine
+from labkit.datasets.cifar_n import HUMAN_MATRICES, human_matrix, load_cifar_n
+from labkit.datasets.download import cache_folder
+from labkit.datasets.idx import read_idx
+from labkit.datasets.images import cifar10, fashion_mnist, find_cifar10, find_fashion_mnist
+from labkit.datasets.local import data_folder, local
+from labkit.datasets.synthetic import Mixture, gaussian_mixture, gaussians
+from labkit.names import look_up, nearest
+
+__all__ = ["HUMAN_MATRICES", "NAMES", "Data", "Mixture", "Split", "available", "cache_folder", "data_folder",
+           "gaussian_mixture", "human_matrix", "load", "load_cifar_n", "read_idx"]
+
+LOADERS = {"digits": digits, "breast_cancer": breast_cancer, "wine": wine, "gaussians": gaussians,
+           "fashion_mnist": fashion_mnist, "cifar10": cifar10, "local": local}
+NAMES = tuple(LOADERS)
+
+
+def load(name: str, **options) -> Data:
+    """The data set ``name`` (one of `NAMES`); ``options`` are those of its function in this package.
+
+    ValueError for an unknown name and TypeError for an unknown option, with the nearest known ones.
+
+    >>> load("digits", flat=False).shape
+    (1, 8, 8)
+    >>> load("gaussians", n=500, separation=3.0).posterior.shape
+    torch.Size([500, 3])
+    """
+    loader = look_up("dataset", name, LOADERS)
+    known = inspect.signature(loader).parameters
+    for option in options:
+        if option not in known:
+            hint = nearest(option, known) if known else "it has none"
+            raise TypeError(f"load({name!r}) has no option {option!r}; {hint}")
+    if name == "local" and "folder" not in options:
+        raise TypeError("load('local') needs the folder: load('local', folder='my-set')")
+    return loader(**options)
+
+
+def available() -> dict[str, str]:
+    """Each name with where `load` would take it from now. Reads no network and no pixels."""
+    where = dict.fromkeys(("digits", "breast_cancer", "wine"), "bundled with scikit-learn")
+    where["gaussians"] = "drawn, with known posterior"
+    for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
+        try:
+            here, cached = find(), cache_folder() / f"{name}.npz"
+            where[name] = "LABKIT_DATA" if here else f"cache {cached}" if cached.exists() else "download from OpenML"
+        except (ValueError, FileNotFoundError) as error:
+            where[name] = f"error: {error}"
+    where["local"] = "a folder of yours: load('local', folder=...)"
+    return where

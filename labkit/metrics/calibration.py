@@ -1,0 +1,136 @@
+"""Calibration error and reliability curves, for any number of runs at once.
+
+Shapes, types, errors and diverged runs are as in ``accuracy``. Scores are put into ``bins`` bins in one of two ways:
+
+``"width"``  bin b holds the scores in (b/bins, (b+1)/bins]; a score of 0 goes to the first. The edges are the quotients
+             b/bins correctly rounded, so a confidence of exactly 1/3 lies in the fifth of 15 bins.
+``"mass"``   The n scores in ascending order are cut into runs as even as possible, the first n mod bins one longer. The
+             upper edge of a bin is the largest score of its run, and a score goes to the first bin whose upper edge is
+             not below it. So equal scores stay together, in the bin of the lowest of their ranks, and the result does
+             not depend on the order of the examples; without ties the bins are the runs. A tie that is longer than a
+             run leaves bins empty.
+
+The correctness of a prediction is judged on the logits (largest logit, ties to the lower index), not on rounded
+probabilities. Binned errors are statistics of a sample: with few examples per bin a calibrated model scores above 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from labkit.names import look_up
+
+from .accuracy import residual
+from .runs import check_labels, check_rows, mean, over_runs, per_run, total
+
+
+def _width_edges(scores: Tensor, bins: int) -> Tensor:
+    return torch.arange(1, bins + 1, dtype=scores.dtype, device=scores.device) / bins
+
+
+def _mass_edges(scores: Tensor, bins: int) -> Tensor:
+    size, longer = divmod(scores.shape[-1], bins)
+    number = torch.arange(1, bins + 1, device=scores.device)
+    last = number * size + number.clamp(max=longer) - 1  # rank of the last score of each run
+    return scores.sort(-1).values[..., last].contiguous()
+
+
+BINNINGS = {"width": _width_edges, "mass": _mass_edges}
+
+
+def _bin(scores: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor]:
+    """Upper edges, (bins,) or (..., bins), and the bin of every score of (..., n)."""
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+        raise ValueError(f"bins must be a whole number from 1, got {bins!r}")
+    edges = look_up("binning", binning, BINNINGS)(scores, bins)
+    return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
+
+
+def _sums(index: Tensor, values: Tensor, bins: int) -> Tensor:
+    """Sum of values (..., n) in each bin, (..., bins)."""
+    return values.new_zeros(*values.shape[:-1], bins).scatter_add_(-1, index, values)
+
+
+def _top_label(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Confidence and correctness (0 or 1) of the predicted class, both (..., n)."""
+    return logits.softmax(-1).amax(-1), (logits.argmax(-1) == labels).double()
+
+
+@per_run
+def ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") -> Tensor:
+    """Expected calibration error of the top label: sum_b (n_b / n) |mean confidence_b - accuracy_b|. Shape (...).
+
+    From 0 to 1. Guo, Pleiss, Sun, Weinberger (2017), "On calibration of modern neural networks", eq. 3, with 15 bins of
+    equal width as published; bins of equal mass after Nguyen and O'Connor (2015), "Posterior calibration and
+    exploratory analysis for natural language processing models".
+    """
+    confidence, hit = _top_label(logits, labels)
+    _, index = _bin(confidence, bins, binning)
+    return total(_sums(index, confidence - hit, bins).abs()) / labels.shape[-1]
+
+
+@per_run
+def mce(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") -> Tensor:
+    """Maximum calibration error of the top label: the largest |mean confidence_b - accuracy_b|. Shape (...), in [0, 1].
+
+    Guo, Pleiss, Sun, Weinberger (2017), eq. 5. Empty bins have no part in it. One example in a bin can set it: read it
+    with the counts of ``reliability`` beside it.
+    """
+    confidence, hit = _top_label(logits, labels)
+    _, index = _bin(confidence, bins, binning)
+    count = _sums(index, torch.ones_like(hit), bins)
+    return (_sums(index, confidence - hit, bins).abs() / count.clamp(min=1)).amax(-1)
+
+
+@per_run
+def classwise_ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") -> Tensor:
+    """Mean over all K classes of sum_b (n_bk / n) |mean p_k - frequency of class k| in the bins of p_k. Shape (...).
+
+    From 0 to 1. Kull, Perello-Nieto, Kängsepp, Silva Filho, Song, Flach (2019), "Beyond temperature scaling: obtaining
+    well-calibrated multiclass probabilities with Dirichlet calibration". Every class counts, also one that no label or
+    no prediction names, and every example counts in every class, also where p_k is 0.
+    """
+    p = logits.softmax(-1).transpose(-1, -2).contiguous()  # (runs, K, n): each class is binned by itself
+    gap = residual(logits, labels).transpose(-1, -2)
+    _, index = _bin(p, bins, binning)
+    return mean(total(_sums(index, gap, bins).abs())) / labels.shape[-1]
+
+
+class Reliability(NamedTuple):
+    """A reliability curve per run; every field has shape (..., bins) and is float64.
+
+    lower, upper   the bin's edges; it holds confidences in (lower, upper], the first also those at its lower edge
+    confidence     mean confidence of its examples, NaN where it has none
+    accuracy       share of its examples that are predicted right, NaN where it has none
+    count          how many examples it has
+    """
+
+    lower: Tensor
+    upper: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+    count: Tensor
+
+
+@torch.no_grad()
+def reliability(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") -> Reliability:
+    """Confidence against accuracy in bins of the top label's confidence; all NaN for a diverged run.
+
+    ``ece`` is the sum over bins of count / n |confidence - accuracy|. DeGroot and Fienberg (1983), "The comparison and
+    evaluation of forecasters".
+    """
+    check_rows("logits", logits)
+    labels = check_labels(labels, logits, logits.shape[-1])
+
+    def curve(z: Tensor, y: Tensor) -> Reliability:
+        confidence, hit = _top_label(z, y)
+        upper, index = _bin(confidence, bins, binning)
+        upper = upper.expand(z.shape[0], bins)
+        lower = torch.cat([torch.zeros_like(upper[:, :1]), upper[:, :-1]], 1)
+        count = _sums(index, torch.ones_like(hit), bins)  # 0/0 below is the NaN of an empty bin
+        return Reliability(lower, upper, _sums(index, confidence, bins) / count, _sums(index, hit, bins) / count, count)
+
+    return Reliability(*over_runs(curve, tuple(logits.shape[:-2]), logits, labels))

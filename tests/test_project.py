@@ -1,0 +1,108 @@
+"""The project as a whole: quick import, one list of dependencies, every paper accounted for."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base", "dask": "dask-core"}
+
+
+def name_and_bound(requirement: str) -> tuple[str, str]:
+    name, bound = re.fullmatch(r"([A-Za-z0-9_-]+)(>=[0-9.]+)", requirement).groups()
+    return name, bound
+
+
+def test_importing_labkit_is_quick_and_leaves_torch_alone():
+    code = "import sys, labkit; print(sum(m.split('.')[0] in ('torch', 'pandas', 'numpy') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+def test_every_public_name_resolves():
+    import labkit
+
+    for name in labkit.__all__:
+        assert getattr(labkit, name) is not None
+    assert set(labkit.__all__) <= set(dir(labkit))
+
+
+def test_environment_and_pyproject_declare_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    declared = {CONDA.get(n, n): b for n, b in map(name_and_bound, project["dependencies"])}
+    *packages, pip = conda
+    held = dict(name_and_bound(p) for p in packages if p != "pip" and not p.startswith("python>="))
+    assert held == declared
+    assert pip == {"pip": ["-e ."]} and f"python{project['requires-python']}" in packages
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    pins = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        assert name_and_bound(requirement)[0] in pins, requirement
+    assert pins["torch"] == "2.13.0"
+
+
+def papers() -> dict[str, dict]:
+    with (ROOT / "data" / "papers.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["key", "authors", "year", "title", "topic", "notebook", "status"]
+    assert len({row["key"] for row in rows}) == len(rows)
+    return {row["key"]: row for row in rows}
+
+
+def test_papers_are_complete_rows_with_a_known_status():
+    rows = papers()
+    assert len(rows) >= 323
+    for row in rows.values():
+        assert row["title"] and row["topic"] and row["authors"] and re.fullmatch(r"\d{4}", row["year"]), row["key"]
+        assert re.fullmatch(r"claim judged|reduced form judged|planned|method used|out of reach: .{20,}", row["status"]), row["key"]
+
+
+def notebook_sources() -> dict[str, str]:
+    import nbformat
+
+    return {
+        str(path.relative_to(ROOT / "notebooks").with_suffix("")): "\n".join(c.source for c in nbformat.read(path, 4).cells)
+        for path in sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+    }
+
+
+def test_claims_in_notebooks_name_papers_and_papers_name_their_notebooks():
+    rows, claimed = papers(), {}
+    for notebook, source in notebook_sources().items():
+        for key in re.findall(r'paper="([a-z0-9]+)"', source):
+            assert key in rows, f"{notebook} cites {key}, which data/papers.csv does not hold"
+            claimed.setdefault(key, set()).add(notebook)
+    judged = {key for key, row in rows.items() if row["status"] in ("claim judged", "reduced form judged")}
+    assert judged == set(claimed)
+    for key, notebooks in claimed.items():
+        assert rows[key]["notebook"] in notebooks, key
+
+
+def test_the_ledger_holds_what_papers_say_was_judged():
+    with (ROOT / "data" / "ledger.csv").open(newline="", encoding="utf-8") as file:
+        ledger = list(csv.DictReader(file))
+    columns = "claim paper notebook says dataset effect low high runs verdict seconds device versions".split()
+    assert list(ledger[0]) == columns
+    judged = {key for key, row in papers().items() if row["status"] in ("claim judged", "reduced form judged")}
+    assert {row["paper"] for row in ledger} == judged
+    for row in ledger:
+        assert row["verdict"] in ("supported", "contradicted", "inconclusive", "underpowered")
+        assert float(row["low"]) <= float(row["effect"]) <= float(row["high"]) and int(row["runs"]) >= 20
+        assert f'id="{row["claim"]}"' in notebook_sources()[row["notebook"]], row["claim"]
+
+
+@pytest.mark.parametrize("path", ["notebooks", "labkit", "data", "environment.yml", "tests", "README.md", "LICENSE", "CITATION.cff", "benchmarks", "Makefile", ".ci/run"])
+def test_the_house_is_where_people_look_for_it(path):
+    assert (ROOT / path).exists()

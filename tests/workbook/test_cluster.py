@@ -1,0 +1,126 @@
+"""Jobs on dask workers. The shared runs of test_execute.py go the same way, on a cluster made for the occasion."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.workbook import cluster, jobs, records, runner
+
+# the first kernel to come up marks its worker and never ends; the next one finishes
+ONCE = """\
+import os, threading
+from pathlib import Path
+mark = Path(os.environ["LABKIT_CHECKPOINTS"], "first")
+if not mark.exists():
+    mark.touch()
+    threading.Event().wait()"""
+
+
+@pytest.fixture
+def some_jobs(write, tmp_path):
+    return [jobs.make_job(write(tmp_path / "notebooks", f"01_a/0{i}_b", ONCE), tmp_path / "out") for i in (1, 2, 3)]
+
+
+def test_a_notebook_whose_worker_is_killed_runs_again_elsewhere(some_jobs):
+    import dask
+    from distributed import Client, LocalCluster
+
+    job = some_jobs[0]
+    with dask.config.set({"distributed.scheduler.allowed-failures": 3}), LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=None) as local, Client(local) as client:
+        results: list = []
+        thread = threading.Thread(target=lambda: results.extend(cluster.submit(client, [job])))
+        thread.start()
+        mark = runner.checkpoint_folder(job) / "first"
+        deadline = time.monotonic() + 30
+        while not mark.exists():
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.02)
+        busy, = (address for address, tasks in client.processing().items() if tasks)
+        pids = client.run(os.getpid)
+        os.kill(pids[busy], signal.SIGKILL)
+        thread.join(60)
+    (done, folder), = results
+    assert done is job and isinstance(folder, Path) and records.read(folder).status == "ok"
+    assert [path.name for path in folder.parent.iterdir()] == [job["key"][:16]]  # nothing torn, nothing twice
+
+
+def test_one_worker_is_a_plain_loop_and_an_error_is_a_result(some_jobs, monkeypatch):
+    def run_one(job):
+        if job["name"] == "01_a/02_b":
+            raise OSError(28, "No space left on device")
+        return job["name"]
+
+    monkeypatch.setattr(cluster, "run_one", run_one)
+    results = dict((job["name"], result) for job, result in cluster.run_all(some_jobs))
+    assert results["01_a/01_b"] == Path("01_a/01_b") and results["01_a/03_b"] == Path("01_a/03_b")
+    assert isinstance(results["01_a/02_b"], OSError)
+
+
+class Future:
+    def __init__(self, status, value=None):
+        self.status, self.value, self.cancelled = status, value, False
+
+    def result(self):
+        return self.value
+
+    def exception(self):
+        return self.value
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class FakeClient:
+    """Stands in for a client so that order, options, errors and cancelling are seen without processes."""
+
+    def __init__(self, *futures):
+        self.futures, self.submitted = list(futures), []
+
+    def submit(self, function, job, **options):
+        self.submitted.append((function, job["name"], options))
+        return self.futures[len(self.submitted) - 1]
+
+
+@pytest.fixture
+def as_given(monkeypatch):
+    import distributed
+    monkeypatch.setattr(distributed, "as_completed", iter)
+
+
+def test_longest_first_retried_for_broken_workers_only_and_errors_told(some_jobs, as_given):
+    for job, stated in zip(some_jobs, (1, 5, 3)):
+        job["stated"] = stated
+    client = FakeClient(Future("finished", "a"), Future("error", OSError("disk")), Future("lost"))
+    results = [result for _, result in cluster.submit(client, some_jobs)]
+    assert [name for _, name, _ in client.submitted] == ["01_a/02_b", "01_a/03_b", "01_a/01_b"]
+    assert all(function is runner.run_one and options["retries"] == 2 and options["key"].startswith(name)
+               for function, name, options in client.submitted)
+    assert results[0] == Path("a") and str(results[1]) == "disk" and str(results[2]) == "the task was lost"
+
+
+def test_a_caller_who_stops_stops_the_notebooks(some_jobs, as_given, tmp_path):
+    jobs.writable(tmp_path / "out")
+    client = FakeClient(Future("finished", "a"), Future("pending"), Future("pending"))
+    running = cluster.submit(client, some_jobs)
+    next(running)
+    running.close()
+    assert [future.cancelled for future in client.futures] == [False, True, True]
+    assert [Path(job["stop"]).exists() for job in some_jobs] == [False, True, True]
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error(some_jobs, monkeypatch):
+    import distributed
+
+    def no_answer(address, timeout):
+        raise OSError(f"Timed out trying to connect to {address} after {timeout}")
+
+    monkeypatch.setattr(distributed, "Client", no_answer)
+    with pytest.raises(OSError, match="tcp://127.0.0.1:1"):
+        next(cluster.run_all(some_jobs, scheduler="tcp://127.0.0.1:1"))
