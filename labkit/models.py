@@ -28,13 +28,15 @@ class Model(nn.Module):
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` with the product written as ``(W x^T)^T``.
+    """``nn.Linear``; a narrow one (10 classes, say) writes its product as ``(W x^T)^T``.
 
-    The numbers are the same. Stacked over runs, the weight gradient of a narrow layer (10 classes) then comes out of
-    the fast side of the batched matrix product: measured 3 to 4 times faster on a CPU than the usual order.
+    The numbers are the same. Stacked over runs, the products of a narrow layer then come out of the fast side of the
+    batched matrix product: measured 2 to 4 times faster on a CPU than in the usual order.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.out_features > 32:
+            return super().forward(x)
         return torch.matmul(self.weight, x.mT).mT + self.bias
 
 

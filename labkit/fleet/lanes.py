@@ -73,8 +73,7 @@ class Lane:
             for part in ("method", "optimiser")
         }
         self.state = self._initial_state()
-        self.pool = {"x": task.x, "train": task.train, "evidence": task.evidence}
-        self.pool["members"] = {} if task.members is None else {"index": task.members}
+        self.shared = {k: v[self.row] for k, v in task.evidence.items() if k in task.form.shared}
         self.steps = task.units // settings.batch_size
         self.factors = schedule(settings.schedule, max(1, self.steps * settings.epochs)).to(device, dtype)
         self.total_steps = self.steps * settings.epochs
@@ -120,8 +119,8 @@ class Lane:
 
     # ---- training --------------------------------------------------------------------------------------------
 
-    def _epoch_draws(self, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """This epoch's batches ``(runs, steps, batch)`` and the method's random numbers, from each run's streams."""
+    def epoch_draws(self, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """This epoch's batches ``(steps, runs, batch)`` and the method's random numbers, from each run's streams."""
         steps, size = self.steps, self.settings.batch_size
         orders: dict[int, np.ndarray] = {}
         draws = []
@@ -130,35 +129,53 @@ class Lane:
                 order = generator(plan.seed, "order", epoch).permutation(self.task.units)
                 orders[plan.seed] = order[: steps * size].reshape(steps, size)
             draws.append(plan.method.draw(generator(plan.seed, "method", epoch), steps, size))
-        units = np.stack([orders[plan.seed] for plan in self.plans])
+        units = np.stack([orders[plan.seed] for plan in self.plans], 1)
         device, dtype = self.settings.device, self.settings.dtype
         to = lambda a: torch.from_numpy(a).to(device, dtype if a.dtype.kind == "f" else None)
-        return to(units), {k: to(np.stack([d[k] for d in draws])) for k in draws[0]}
+        return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in draws[0]}
 
-    def _arguments(self, i: int, s: int, units: Tensor, draws: dict[str, Tensor]) -> tuple:
+    def gather(self, units: Tensor, draws: dict[str, Tensor]) -> dict:
+        """The batches of ``units`` ``(steps, runs, batch)``: inputs, evidence, positions, random numbers.
+
+        Gathered for many steps at once: one large copy is cheaper than many small ones.
+        """
+        task, row = self.task, self.row[:, None].expand(units.shape)
+        evidence = {k: task.evidence[k][row, units] for k in task.form.fields}
+        examples = units if task.members is None else task.members[row, units].flatten(2)
+        where = task.train[self.row[:, None].expand(examples.shape), examples]
+        x = task.x.index_select(0, where.flatten()).view(*examples.shape, *task.x.shape[1:])
+        return {"x": x, "evidence": evidence, "units": units, "draws": draws}
+
+    def _arguments(self, i: int, drawn: dict) -> tuple:
         clock = {"rate": self.factors[i], "step": self.counts[i], "progress": self.progress[i]}
-        now = {k: v[:, s] for k, v in draws.items()}
-        return (self.state, self.values, self.row, units[:, s], now, clock, self.pool)
+        return (self.state, self.values, drawn, self.shared, clock)
 
     def prepare_step(self) -> None:
         """Record (and compile) the step if that has not been done."""
         if self.step_function is None:
-            units, draws = self._epoch_draws(0)
-            example = self._arguments(0, 0, units, draws)
+            units, draws = self.epoch_draws(0)
+            one = self.gather(units[:1], {k: v[:1] for k, v in draws.items()})
+            example = self._arguments(0, tree_map(lambda t: t[0], one))
             self.step_function = trace(make_step(self.recipe, self.stacked), example, self.compiled)
 
-    def train_steps(self, units: Tensor, draws: dict[str, Tensor], first: int, count: int) -> Tensor:
-        """``count`` steps of the current epoch from its step ``first``; returns the summed losses ``(runs,)``."""
+    def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**23) -> Tensor:
+        """Steps of the current epoch with these batches; returns the summed losses ``(runs,)``.
+
+        Batches are gathered in pieces of about ``limit`` input numbers (32 MB).
+        """
         total = torch.zeros(len(self.plans), device=self.settings.device, dtype=self.settings.dtype)
         offset = self.epoch * self.steps
-        for s in range(first, first + count):
-            total += self.step_function(*self._arguments(offset + s, s, units, draws))
+        per_step = units[0].numel() * int(np.prod(self.settings.data.shape))
+        piece = max(1, limit // per_step)
+        for first in range(0, len(units), piece):
+            several = self.gather(units[first : first + piece], {k: v[first : first + piece] for k, v in draws.items()})
+            for s in range(len(several["units"])):
+                total += self.step_function(*self._arguments(offset + first + s, tree_map(lambda t: t[s], several)))  # noqa: B023
         return total
 
     def train_epoch(self) -> None:
         self.prepare_step()
-        units, draws = self._epoch_draws(self.epoch)
-        loss = self.train_steps(units, draws, 0, self.steps) / self.steps
+        loss = self.train_steps(*self.epoch_draws(self.epoch)) / self.steps
         self.epoch += 1
         if self.recipe.method.has_epoch_end:
             progress = torch.tensor(self.epoch / self.settings.epochs, dtype=self.settings.dtype)
@@ -175,12 +192,14 @@ class Lane:
 
     # ---- evaluation ------------------------------------------------------------------------------------------
 
-    def _view(self, index: Tensor):
-        """Inputs and clean labels of a split: shared by all runs where all have the same, else one per row."""
+    def _view(self, index: Tensor, limit: int = 2**24):
+        """Inputs and clean labels of a split: inputs shared by all runs, or gathered for each where they are few, or None."""
         own = index[self.row]
+        truth = self.task.truth[own.cpu()].to(own.device)
         if own.numel() and (own == own[:1]).all():
-            return self.task.x[own[0]], self.task.truth[own.cpu()], True
-        return None, self.task.truth[own.cpu()], False
+            return self.task.x[own[0]], truth, True
+        small = own.numel() * int(np.prod(self.settings.data.shape)) <= limit
+        return self.task.x[own] if small else None, truth, False
 
     def weights(self) -> dict[str, Tensor]:
         return self.state["ema"] if self.recipe.uses_ema else self.state["params"]
@@ -188,15 +207,18 @@ class Lane:
     @torch.no_grad()
     def predict(self, split: str, limit: int = 2**26) -> Tensor:
         """Logits ``(runs, n, K)`` on "validation" or "test", in pieces of about ``limit`` input numbers."""
-        shared, truth, same = self.views[split]
-        index = None if same else getattr(self.task, split)[self.row]
+        held, truth, same = self.views[split]
+        index = getattr(self.task, split)[self.row] if held is None else None
         n = truth.shape[1]
         width = max(1, int(np.prod(self.settings.data.shape)))
         piece = max(1, limit // (width * len(self.plans)))
         forward = self.recipe.predict
         out = []
         for a in range(0, n, piece):
-            x = shared[a : a + piece] if same else self.task.x[index[:, a : a + piece]]
+            if same:
+                x = held[a : a + piece]
+            else:
+                x = self.task.x[index[:, a : a + piece]] if held is None else held[:, a : a + piece]
             if self.stacked:
                 out.append(vmap(forward, in_dims=(0, 0, None if same else 0))(self.weights(), self.values, x))
             else:
@@ -211,7 +233,7 @@ class Lane:
         record.epochs.append(last)
         scores = {"train/loss": train_loss}
         logits = {"test": self.predict("test")}
-        truth = self.views["test"][1].to(logits["test"].device)
+        truth = self.views["test"][1]
         correct = logits["test"].argmax(-1) == truth
         scores["test/accuracy"] = correct.double().mean(-1)
         scores["test/nll"] = _nll(logits["test"], truth)

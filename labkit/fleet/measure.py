@@ -88,12 +88,12 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
 def seconds_per_step(lane, steps: int = 5) -> float:
     """Median seconds of a step of ``lane``, which is thrown away afterwards."""
     lane.prepare_step()
-    units, draws = lane._epoch_draws(0)
+    units, draws = lane.epoch_draws(0)
     times = []
     for s in range(min(steps, lane.steps)):
         _wait(lane.settings.device)
         start = time.perf_counter()
-        lane.train_steps(units, draws, s, 1)
+        lane.train_steps(units[s : s + 1], {k: v[s : s + 1] for k, v in draws.items()})
         _wait(lane.settings.device)
         times.append(time.perf_counter() - start)
     return sorted(times)[len(times) // 2]

@@ -63,18 +63,16 @@ class Recipe:
         optimiser.__dict__.update(values["optimiser"])
         return method, optimiser
 
-    def one_step(self, state, values, row, units, draws, clock, pool):
-        """One step of one run: ``(what changed in state, loss)``. ``pool`` is what all runs share: inputs, splits, evidence."""
+    def one_step(self, state, values, drawn, shared, clock):
+        """One step of one run: ``(what changed in state, loss)``.
+
+        ``drawn`` is this step's batch (inputs, evidence, positions, random numbers), ``shared`` what the evidence of a
+        run holds once for all units.
+        """
         method, optimiser = self.with_values(values)
-        rows = row.expand(units.shape)  # a 0-d index would be read on the host, which a traced graph does not allow
-        per_unit = {k: v[rows, units] for k, v in pool["evidence"].items() if k in self.form.fields}
-        for_all = {k: v.index_select(0, row[None])[0] for k, v in pool["evidence"].items() if k not in self.form.fields}
-        members = pool["members"]  # empty where a unit is an example
-        examples = members["index"][rows, units].flatten() if members else units
         batch = Batch(
-            x=pool["x"][pool["train"][row.expand(examples.shape), examples]],
-            evidence=self.form.view(self.n_classes, {**per_unit, **for_all}),
-            index=units, progress=clock["progress"], state=state["method"], draws=draws,
+            x=drawn["x"], evidence=self.form.view(self.n_classes, {**drawn["evidence"], **shared}),
+            index=drawn["units"], progress=clock["progress"], state=state["method"], draws=drawn["draws"],
         )  # fmt: skip
 
         def objective(params):
@@ -103,15 +101,15 @@ def make_step(recipe: Recipe, stacked: bool) -> Callable[..., Tensor]:
     and taken off (stacked convolutions are slower on a CPU than single ones).
     """
     if stacked:
-        step = vmap(recipe.one_step, in_dims=(0, 0, 0, 0, 0, None, None))
+        step = vmap(recipe.one_step, in_dims=(0, 0, 0, 0, None))
     else:
 
-        def step(state, values, row, units, draws, clock, pool):
-            own = tree_map(lambda t: t[0], (state, values, row, units, draws))
-            return tree_map(lambda t: t[None], recipe.one_step(*own, clock, pool))
+        def step(state, values, drawn, shared, clock):
+            own = tree_map(lambda t: t[0], (state, values, drawn, shared))
+            return tree_map(lambda t: t[None], recipe.one_step(*own, clock))
 
-    def in_place(state, values, row, units, draws, clock, pool):
-        new, loss = step(state, values, row, units, draws, clock, pool)
+    def in_place(state, values, drawn, shared, clock):
+        new, loss = step(state, values, drawn, shared, clock)
         _overwrite(state, new)
         return loss
 

@@ -132,7 +132,7 @@ def test_sniff_reads_headers_and_refuses_others(tmp_path):
 
 
 @pytest.mark.parametrize("shape, expected", [
-    ((2, 8, 9, 3), (2, 3, 8, 9)), ((2, 3, 8, 9), (2, 3, 8, 9)), ((2, 3, 3, 3), (2, 3, 3, 3)), ((2, 8, 3), (2, 8, 3)),
+    ((2, 8, 9, 3), (2, 3, 8, 9)), ((2, 3, 8, 9), (2, 3, 8, 9)), ((2, 3, 8, 3), (2, 3, 8, 3)), ((2, 8, 3), (2, 8, 3)),
     ((2, 8, 9, 1), (2, 1, 8, 9))])
 def test_channels_first(shape, expected):
     assert channels_first(np.zeros(shape)).shape == expected

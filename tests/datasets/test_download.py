@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -118,6 +119,14 @@ def test_a_damaged_cache_is_named_and_rebuilt(kind):
     np.testing.assert_array_equal(x, X)
     assert len(network.calls) == 1
     np.testing.assert_array_equal(fetch(TOY, no_network)[0], X)  # good again
+
+
+def test_the_cache_has_a_checksum_of_its_own():
+    unpublished = replace(TOY, pixels_sha256=None, labels_sha256=None)
+    fetch(unpublished, Network())
+    damage("mismatch")
+    with pytest.warns(UserWarning, match=f"should have SHA-256 {sha256(X, Y)}, found {sha256(X ^ 1, Y)}"):
+        np.testing.assert_array_equal(fetch(unpublished, Network())[0], X)
 
 
 @pytest.mark.parametrize("kind", ["cut", "flip", "other", "forged", "mismatch"])

@@ -30,6 +30,7 @@ def test_idx_pairs_of_equal_length_are_paired_by_name(data_root, write_idx):
     for name, rows in (("one", slice(0, 6)), ("two", slice(6, 12))):
         write_idx(data_root / f"{name}.img", IMAGES[rows])
         write_idx(data_root / f"{name}.lab", LABELS[rows][::-1])
+    write_idx(data_root / "another.lab", LABELS[:6])
     data = datasets.load("local", folder=".")
     assert data.test is None and data.name == data_root.name
     np.testing.assert_array_equal(data.y, np.concatenate([LABELS[:6][::-1], LABELS[6:][::-1]]))
@@ -81,6 +82,14 @@ def test_unlabelled_and_negative(data_root, write_idx):
     np.savez(data_root / "n.npz", x=np.eye(3), y=np.array([0, -1, 1]))
     with pytest.raises(ValueError, match=r"1 labels are outside .* y\[1\] = -1; drop unlabelled examples"):
         datasets.load("local", folder="n.npz")
+
+
+def test_one_label_file_serves_one_image_file(data_root, write_idx):
+    for name in ("images", "images-small"):
+        write_idx(data_root / name, IMAGES)
+    write_idx(data_root / "labels", LABELS)
+    with pytest.raises(ValueError, match=r"images-small: the labels are unknown: .*no label file is left"):
+        datasets.load("local", folder=".")
 
 
 def test_damaged_files_speak_up(data_root, write_idx):

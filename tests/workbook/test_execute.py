@@ -10,7 +10,9 @@ import pytest
 
 from labkit.workbook import jobs, records
 from labkit.workbook.cluster import run_all
-from labkit.workbook.execute import judge, light_imports
+from labkit.workbook.execute import judge, light_imports, merge_streams
+
+pytestmark = pytest.mark.xdist_group("runs")  # with --dist loadgroup the shared runs are made once
 
 GOOD = """\
 import json, os, sys
@@ -35,6 +37,17 @@ with out:
     1 / 0
 display(out)"""
 
+KILLS_ITS_WORKER = """\
+import os, threading
+from pathlib import Path
+import psutil
+mark = Path(os.environ["LABKIT_CHECKPOINTS"], "first")
+if not mark.exists():
+    mark.touch()
+    psutil.Process().parent().parent().kill()  # this kernel < its executor < the dask worker
+    threading.Event().wait()
+print("second try")"""
+
 
 @pytest.fixture(scope="session")
 def runs(write, tmp_path_factory):
@@ -48,6 +61,7 @@ def runs(write, tmp_path_factory):
         write(root, "01_a/05_dead", "import os\nos.kill(os.getpid(), 9)", "print('never')"),
         write(root, "01_a/06_slow", "import threading\nthreading.Event().wait()"),
         write(root, "01_a/07_slow_cell", "import threading\nthreading.Event().wait()"),
+        write(root, "01_a/08_worker", KILLS_ITS_WORKER),
     ]
     limits = {"06_slow": {"minutes": 3 / 60}, "07_slow_cell": {"cell_minutes": 0.5 / 60}}
     # a python3 kernel of somebody else's, found first by everybody who does not insist on his own
@@ -142,6 +156,12 @@ def test_nothing_is_left_running_or_lying_about(runs):
     assert not [path for path in out.rglob(".*") if path.name != ".locks"]
 
 
+def test_a_notebook_whose_worker_is_killed_runs_again_elsewhere(runs):
+    folder, record = runs["08_worker"]
+    assert record.status == "ok" and printed(folder) == "second try\n"
+    assert [path.name for path in folder.parent.iterdir()] == [record.key[:16]]  # nothing torn, nothing twice
+
+
 def code(source, count, outputs=()):
     return {"cell_type": "code", "source": source, "execution_count": count, "outputs": list(outputs)}
 
@@ -154,6 +174,21 @@ def test_judge_accepts_empty_cells_and_widgets_without_errors():
     assert judge(notebook) == {"status": "ok", "error": ""}
     state["m"]["state"]["outputs"].append({"output_type": "error", "ename": "E", "evalue": "v", "traceback": []})
     assert judge(notebook) == {"status": "widget_error", "error": "inside a widget: E: v"}
+
+
+def stream(name, text):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def test_streams_are_joined_between_displays_and_redrawn_lines_are_what_they_became():
+    display = {"output_type": "display_data", "data": {}, "metadata": {}}
+    pieces = [stream("stdout", "a\n"), stream("stderr", "\r 10 %"), stream("stdout", ["b", "\n"]),
+              stream("stderr", "\r 20 %"), display, stream("stdout", "one\r\ntwo\r"), stream("stdout", "three")]
+    assert merge_streams(pieces) == [
+        stream("stdout", "a\nb\n"), stream("stderr", " 20 %"), display, stream("stdout", "one\nthree")]
+    assert merge_streams([]) == [] and pieces[0]["text"] == "a\n"
+    long = stream("stdout", "x" * 2_000_000)  # the time must not grow with the square of a line
+    assert merge_streams([long, long])[0]["text"] == "x" * 4_000_000
 
 
 def test_light_imports_leave_no_trace():

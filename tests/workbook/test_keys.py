@@ -23,6 +23,12 @@ def edited(notebook: Notebook, change) -> Notebook:
     return Notebook(notebook.name, notebook.path)
 
 
+def test_a_copy_under_another_name_is_another_run(write, tmp_path):
+    # else two equal notebooks would wait for each other and share their checkpoints
+    one, two = (write(tmp_path, name, "print(1)") for name in ("01_a/01_b", "01_a/02_c"))
+    assert run_key(one, VALUES, "report") != run_key(two, VALUES, "report")
+
+
 def test_what_decides_the_numbers_is_in_the_key_and_nothing_else(write, tmp_path, monkeypatch):
     notebook = write(tmp_path, "01_a/01_b", "print(1)")
     key = run_key(notebook, VALUES, "report")
