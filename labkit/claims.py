@@ -34,7 +34,7 @@ class Claim:
         better, than: the two sides compared: a method's name, or settings such as
             ``{"method": "smoothing", "smoothing": 0.1}``. Not needed when ``judge`` is given effects directly.
         metric: a name in ``labkit.metrics.METRICS``; whether more is better is known from it.
-        margin: smallest effect that matters, in the metric's units, not negative. The claim is that the effect exceeds it.
+        margin: smallest effect that matters, in the metric's units, not negative; claimed is an effect above it.
         at: "last", "selected" or "oracle". temperature: compare after temperature scaling (fitted on validation data).
         minimum_runs: pairs below which the verdict is "underpowered".
     """
@@ -99,7 +99,9 @@ class Verdict:
         return {MIMETYPE: json.loads(json.dumps(self.record())), "text/plain": str(self), "text/html": self._html()}
 
     def _html(self) -> str:
-        colour = {"supported": "#2e7d32", "contradicted": "#c62828", "inconclusive": "#8a6d00"}.get(self.verdict, "#666")
+        colour = {"supported": "#2e7d32", "contradicted": "#c62828", "inconclusive": "#8a6d00"}.get(
+            self.verdict, "#666"
+        )
         lost = f"; {self.dropped} pairs lost to divergence" if self.dropped else ""
         return (
             f'<div style="border-left:6px solid {colour};padding:.4em .9em;margin:.6em 0">'

@@ -14,34 +14,47 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="Notebooks as functions: parameters in, a report and verdicts out.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Notebooks as functions: parameters in, a report and verdicts out.",
+)
 
-Selectors = Annotated[list[str] | None, typer.Argument(
-    metavar="NOTEBOOK...", help="A topic, any part of a name, a path, or all (default).")]
+Selectors = Annotated[
+    list[str] | None, typer.Argument(metavar="NOTEBOOK...", help="A topic, any part of a name, a path, or all.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder of runs and reports.")]
-Root = Annotated[Path | None, typer.Option("--notebooks", metavar="DIR",
-                                           help="The notebooks folder (default: found from here upwards).")]
+Root = Annotated[
+    Path | None,
+    typer.Option("--notebooks", metavar="DIR", help="The notebooks folder (default: found from here upwards)."),
+]
 Profile = Annotated[str, typer.Option("--profile", help="smoke (does it run?), report (the verdicts) or full.")]
 
 
 @app.command("list")
-def list_(selectors: Selectors = None, root: Root = None,
-          parameters: Annotated[bool, typer.Option("--parameters", "-v", help="Show the parameters too.")] = False,
-          ) -> None:
+def list_(
+    selectors: Selectors = None,
+    root: Root = None,
+    parameters: Annotated[bool, typer.Option("--parameters", "-v", help="Show the parameters too.")] = False,
+) -> None:
     """Show the notebooks: name, title, minutes by profile, and the question each one answers.
 
     \b
     labkit list
     labkit list smoothing --parameters
     """
+    from .workbook.notebook import PROFILES
+
     _, notebooks = _notebooks(selectors, root)
     width = max((len(n.name) for n in notebooks), default=0)
     for notebook in notebooks:
         about = notebook.about
-        minutes = " / ".join(f"{value:g}" for value in about.get("minutes", {}).values()) or "?"
-        print(f"{notebook.name:<{width}}  {about.get('title', '')}  "
-              f"[{minutes} min{', GPU' if about.get('gpu') else ''}]")
+        minutes = " / ".join(f"{about.get('minutes', {}).get(profile, '?')}" for profile in PROFILES)
+        print(
+            f"{notebook.name:<{width}}  {about.get('title', '')}  [{minutes} min{', GPU' if about.get('gpu') else ''}]"
+        )
         if about.get("question"):
             print(f"{'':<{width}}  {about['question']}")
         for parameter in notebook.parameters if parameters else ():
@@ -50,20 +63,29 @@ def list_(selectors: Selectors = None, root: Root = None,
 
 
 @app.command()
-def run(selectors: Selectors = None, out: Out = Path("reports"), root: Root = None, profile: Profile = "report",
-        parameter: Annotated[list[str] | None, typer.Option(
-            "--parameter", "-p", metavar="NAME VALUE", help="A parameter's value; may be repeated.")] = None,
-        workers: Annotated[int | None, typer.Option(
-            help="Notebooks at a time (default: half the cores, at most 4).")] = None,
-        scheduler: Annotated[str | None, typer.Option(
-            metavar="tcp://HOST:PORT", help="A dask cluster that exists.")] = None,
-        shard: Annotated[str | None, typer.Option(metavar="i/n", help="Only part i of n, for job arrays.")] = None,
-        minutes: Annotated[float | None, typer.Option(
-            help="Limit per notebook (default: ten times its stated minutes, at least 10).")] = None,
-        cell_minutes: Annotated[float | None, typer.Option(help="Limit per cell.")] = None,
-        force: Annotated[bool, typer.Option("--force", help="Run again what is done.")] = False,
-        report_: Annotated[bool, typer.Option("--report/--no-report", help="Write the index and the ledger.")] = True,
-        ) -> None:
+def run(
+    selectors: Selectors = None,
+    out: Out = Path("reports"),
+    root: Root = None,
+    profile: Profile = "report",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME VALUE", help="A parameter's value; may be repeated."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Notebooks at a time (default: half the cores, at most 4).")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A dask cluster that exists.")
+    ] = None,
+    shard: Annotated[str | None, typer.Option(metavar="i/n", help="Only part i of n, for job arrays.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Limit per notebook (default: ten times its stated minutes, at least 10).")
+    ] = None,
+    cell_minutes: Annotated[float | None, typer.Option(help="Limit per cell.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is done.")] = False,
+    report_: Annotated[bool, typer.Option("--report/--no-report", help="Write the index and the ledger.")] = True,
+) -> None:
     """Run notebooks and write their reports. What is done is skipped; what was interrupted is taken up.
 
     \b
@@ -76,14 +98,20 @@ def run(selectors: Selectors = None, out: Out = Path("reports"), root: Root = No
     from .workbook import jobs as make
     from .workbook import profiles
 
+    if not selectors:
+        raise ValueError("which notebooks? Name them, such as `labkit run tour`, or say `labkit run all`")
     where, chosen = _notebooks(selectors, root)
     presets = profiles.load(where, _all(where))[_profile(profile)]
     if workers is None:
         workers = min(4, max(1, make.cores() // 2))
     if workers < 1:
         raise ValueError(f"--workers must be at least 1, got {workers}")
-    jobs = [make.make_job(notebook, out, profile, presets, _pairs(parameter), minutes=minutes,
-                          cell_minutes=cell_minutes, force=force) for notebook in chosen]
+    jobs = [
+        make.make_job(
+            notebook, out, profile, presets, _pairs(parameter), minutes=minutes, cell_minutes=cell_minutes, force=force
+        )
+        for notebook in chosen
+    ]
     make.writable(out)
     for notebook in chosen:
         if notebook.has_outputs:
@@ -93,6 +121,7 @@ def run(selectors: Selectors = None, out: Out = Path("reports"), root: Root = No
     failed = _run(jobs, workers, scheduler)
     if report_:
         from .workbook import index
+
         print(f"index: {index.build(out, where)}")
     raise typer.Exit(1 if failed else 0)
 
@@ -109,14 +138,18 @@ def _run(jobs: list[dict], workers: int, scheduler: str | None) -> int:
     if not todo:
         return failed
     from .workbook import cluster
+
     workers = min(workers, len(todo))
     if scheduler is None:  # kernels side by side share the cores; on a cluster the worker's own setting stands
         todo = [job | {"threads": max(1, make.cores() // workers)} for job in todo]
     for job, result in cluster.run_all(todo, workers, scheduler):
         if isinstance(result, Exception):
             failed += 1
-            print(f"{'no result':<12}  {job['name']}  {type(result).__name__}: {result}; what is finished is kept, run "
-                  "the same command again", flush=True)
+            print(
+                f"{'no result':<12}  {job['name']}  {type(result).__name__}: {result}; what is finished is kept, run "
+                "the same command again",
+                flush=True,
+            )
             continue
         record = records.read(result)
         failed += record.status != "ok"
@@ -128,17 +161,24 @@ def _run(jobs: list[dict], workers: int, scheduler: str | None) -> int:
 
 
 @app.command()
-def report(out: Out = Path("reports"), root: Root = None, profile: Profile = "report",
-           again: Annotated[bool, typer.Option("--again", help="Make every report.html again.")] = False) -> None:
+def report(
+    out: Out = Path("reports"),
+    root: Root = None,
+    profile: Profile = "report",
+    again: Annotated[bool, typer.Option("--again", help="Make every report.html again.")] = False,
+) -> None:
     """Write index.html and the ledger (CSV, Markdown, HTML) of the runs in a folder, without running anything."""
     from .workbook import index
+
     print(f"index: {index.build(_existing(out), _root_or_none(root), _counted(profile), render_again=again)}")
 
 
 @app.command("ledger")
-def ledger_(out: Out = Path("reports"), profile: Profile = "report",
-            save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a .csv or .md file.")] = None
-            ) -> None:
+def ledger_(
+    out: Out = Path("reports"),
+    profile: Profile = "report",
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a .csv or .md file.")] = None,
+) -> None:
     """Show the verdicts of the executed notebooks in a folder as a Markdown table, or save them.
 
     \b
@@ -146,6 +186,7 @@ def ledger_(out: Out = Path("reports"), profile: Profile = "report",
     labkit ledger --save data/ledger.csv
     """
     from .workbook import ledger
+
     rows = ledger.rows(_existing(out), _counted(profile))
     if save is None:
         print(ledger.to_markdown(rows), end="")
@@ -168,9 +209,12 @@ def check(selectors: Selectors = None, root: Root = None) -> None:
 
 
 @app.command()
-def student(target: Annotated[Path, typer.Argument(metavar="DIR", help="Where the copies go.")],
-            selectors: Selectors = None, root: Root = None,
-            force: Annotated[bool, typer.Option("--force", help="Write over copies that exist.")] = False) -> None:
+def student(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where the copies go.")],
+    selectors: Selectors = None,
+    root: Root = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over copies that exist.")] = False,
+) -> None:
     """Copy notebooks without their solutions: cells tagged `solution` become exercises."""
     from .workbook.student import write_copies
 
@@ -215,12 +259,14 @@ def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
 
 def _notebooks(selectors: list[str] | None, root: Path | None) -> tuple[Path, list]:
     from .workbook import notebook
+
     where = notebook.folder_of_notebooks(root)
     return where, notebook.select(_all(where), selectors or ["all"])
 
 
 def _all(where: Path) -> list:
     from .workbook import notebook
+
     found = notebook.find(where)
     if not found:
         raise FileNotFoundError(f"no notebooks in {where}; expected files NN_topic/NN_slug.ipynb")
@@ -230,6 +276,7 @@ def _all(where: Path) -> list:
 def _profile(name: str) -> str:
     from .names import nearest
     from .workbook.notebook import PROFILES
+
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}; {nearest(name, PROFILES)}")
     return name
@@ -238,7 +285,8 @@ def _profile(name: str) -> str:
 def _counted(profile: str) -> tuple[str, ...]:
     """The profiles whose verdicts count: report and larger, or from the one that is named upwards."""
     from .workbook.notebook import PROFILES
-    return PROFILES[PROFILES.index(_profile(profile)):]
+
+    return PROFILES[PROFILES.index(_profile(profile)) :]
 
 
 def _existing(out: Path) -> Path:
@@ -249,6 +297,7 @@ def _existing(out: Path) -> Path:
 
 def _root_or_none(root: Path | None) -> Path | None:
     from .workbook import notebook
+
     try:
         return notebook.folder_of_notebooks(root)
     except FileNotFoundError:

@@ -5,8 +5,8 @@ One type per form of evidence; one generic view that all pointwise forms share: 
 (``labkit.losses.evidence_nll``); a form adds what is special about it.
 
 To add a form (votes, bags, tags): name its tensors in ``fields`` (one row per unit) and ``shared`` (one for all
-units), validate in ``__init__``, give ``likelihood`` if it is pointwise. A *unit* is what a batch draws: an example, or,
-where ``members`` is set, a group of examples (a bag) whose rows in ``members`` name the examples it holds. The fleet
+units), validate in ``__init__``, give ``likelihood`` if it is pointwise. A *unit* is what a batch draws: an example, or
+(``members`` is set) a group of examples (a bag) whose rows in ``members`` name the examples it holds. The fleet
 needs to know no more than this.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,7 @@ class MLP(Architecture):
 
     def build(self, shape, image_shape, n_classes):
         widths = [math.prod(shape), *self.hidden]
-        layers = [layer for pair in zip(widths, widths[1:]) for layer in (Linear(*pair), nn.ReLU())]
+        layers = [layer for pair in pairwise(widths) for layer in (Linear(*pair), nn.ReLU())]
         return Model(nn.Sequential(nn.Flatten(), *layers), Linear(widths[-1], n_classes))
 
 

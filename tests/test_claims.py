@@ -57,7 +57,9 @@ def test_intervals_cover_their_mean_about_as_often_as_they_say():
     samples = rng.normal(0.3, 1, (400, 20))
     inside = np.mean([low <= 0.3 <= high for low, high in map(student_interval, samples)])
     assert 0.92 < inside < 0.98
-    inside = np.mean([low <= 0.3 <= high for low, high in (bootstrap_interval(s, resamples=400) for s in samples[:150])])
+    inside = np.mean(
+        [low <= 0.3 <= high for low, high in (bootstrap_interval(s, resamples=400) for s in samples[:150])]
+    )
     assert 0.88 < inside < 0.99
 
 
@@ -76,7 +78,9 @@ def runs(small):
         def loss(self, logits, evidence):
             return super().loss(-logits, evidence)
 
-    return lk.fit(small, methods={"good": lk.methods.CrossEntropy(), "broken": Broken()}, seeds=12, epochs=2, progress=False)
+    return lk.fit(
+        small, methods={"good": lk.methods.CrossEntropy(), "broken": Broken()}, seeds=12, epochs=2, progress=False
+    )
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "nll", "brier"])
@@ -110,7 +114,20 @@ def test_a_verdict_shows_itself_to_the_ledger_and_to_people(runs):
     verdict = lk.judge(runs, claim(better="good", than="broken"))
     bundle = verdict._repr_mimebundle_()
     record = json.loads(json.dumps(bundle[MIMETYPE]))
-    for column in ("claim", "paper", "says", "dataset", "effect", "low", "high", "runs", "verdict", "seconds", "device", "versions"):
+    for column in (
+        "claim",
+        "paper",
+        "says",
+        "dataset",
+        "effect",
+        "low",
+        "high",
+        "runs",
+        "verdict",
+        "seconds",
+        "device",
+        "versions",
+    ):
         assert record[column] not in (None, ""), column
     assert record["dataset"] == "gaussians" and record["runs"] == 12 and "torch" in record["versions"]
     assert "supported" in bundle["text/html"] and "supported" in bundle["text/plain"]
@@ -127,7 +144,12 @@ def test_a_verdict_shows_itself_to_the_ledger_and_to_people(runs):
         (lambda runs: lk.judge(runs, claim()), "names no two sides"),
         (lambda runs: lk.judge(runs, claim(better={"seed": 1}, than={"seed": 2})), "several runs per seed"),
         (lambda runs: lk.judge(runs, claim(), [[1.0]]), "one number per seed"),
-        (lambda runs: lk.judge(runs, claim(better={"method": "good", "seed": 1}, than={"method": "good", "seed": 2})), "share no seed"),
+        (
+            lambda runs: lk.judge(
+                runs, claim(better={"method": "good", "seed": 1}, than={"method": "good", "seed": 2})
+            ),
+            "share no seed",
+        ),
     ],
 )
 def test_mistakes(runs, make, message):

@@ -12,18 +12,41 @@ import pytest
 
 from labkit import cli
 
-ABOUT = {"title": "When?", "question": "Does it help?", "minutes": {"smoke": 0.1, "report": 2, "full": 60}, "gpu": True,
-         "datasets": ["digits"], "papers": []}
+ABOUT = {
+    "title": "When?",
+    "question": "Does it help?",
+    "minutes": {"smoke": 0.1, "report": 2, "full": 60},
+    "gpu": True,
+    "datasets": ["digits"],
+    "papers": [],
+}
 
 
 def notebook(root: Path, name: str, *sources: str, parameters: str, **metadata) -> Path:
-    cells = [{"cell_type": "code", "id": f"c{i}", "source": source, "outputs": [], "execution_count": None,
-              "metadata": {"tags": [] if i else ["parameters"]}} for i, source in enumerate((parameters, *sources))]
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"c{i}",
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+            "metadata": {"tags": [] if i else ["parameters"]},
+        }
+        for i, source in enumerate((parameters, *sources))
+    ]
     path = root / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     spec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": cells,
-                                "metadata": {"kernelspec": spec, "labkit": ABOUT} | metadata}))
+    path.write_text(
+        json.dumps(
+            {
+                "nbformat": 4,
+                "nbformat_minor": 5,
+                "cells": cells,
+                "metadata": {"kernelspec": spec, "labkit": ABOUT} | metadata,
+            }
+        )
+    )
     return path
 
 
@@ -47,6 +70,7 @@ def labkit(root, tmp_path, monkeypatch, capsys):
             cli.main([str(word) for word in words])
         captured = capsys.readouterr()
         return end.value.code, captured.out, captured.err
+
     return call
 
 
@@ -58,25 +82,28 @@ def test_list_shows_what_there_is(labkit):
     assert "seeds: int = 3  how many runs (from 1)" in out and "elr" not in out
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["list", "smothing"], "no notebook is called 'smothing'; did you mean 'smoothing'"),
-    (["run"], "which notebooks? Name them, such as `labkit run tour`, or say `labkit run all`"),
-    (["run", "when", "-p", "sedes", "5"], "01_smoothing/01_when: unknown parameter 'sedes'; did you mean 'seeds'"),
-    (["run", "all", "-p", "rate", "0.1"], "01_smoothing/01_when: unknown parameter 'rate'"),
-    (["run", "when", "-p", "seeds", "many"], "parameter 'seeds' expects int; got 'many'"),
-    (["run", "when", "-p", "seeds", "-1"], "parameter 'seeds' expects int, from 1; got -1"),
-    (["run", "when", "-p", "dataset=cifar"], "one of: digits, wine; got 'cifar'"),
-    (["run", "when", "-p", "seeds"], "-p expects a name and a value, such as -p seeds 5; got 'seeds' alone"),
-    (["run", "when", "--profile", "smok"], "unknown profile 'smok'; did you mean 'smoke'"),
-    (["run", "when", "--shard", "3/2"], "--shard expects i/n"),
-    (["run", "when", "--workers", "0"], "--workers must be at least 1"),
-    (["run", "when", "--minutes", "0"], "--minutes must be above 0"),
-    (["run", "when", "--notebooks", "nowhere"], "nowhere is not a folder"),
-    (["run", "when", "--out", "notebooks/01_smoothing/01_when.ipynb/x"], "cannot write in notebooks/01_smoothing"),
-    (["report", "--out", "nowhere"], "there is no folder nowhere; `labkit run` makes it"),
-    (["ledger", "--out", "nowhere"], "there is no folder nowhere"),
-    (["ledger", "--out", ".", "--save", "x.xls"], "ends in .csv or .md"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["list", "smothing"], "no notebook is called 'smothing'; did you mean 'smoothing'"),
+        (["run"], "which notebooks? Name them, such as `labkit run tour`, or say `labkit run all`"),
+        (["run", "when", "-p", "sedes", "5"], "01_smoothing/01_when: unknown parameter 'sedes'; did you mean 'seeds'"),
+        (["run", "all", "-p", "rate", "0.1"], "01_smoothing/01_when: unknown parameter 'rate'"),
+        (["run", "when", "-p", "seeds", "many"], "parameter 'seeds' expects int; got 'many'"),
+        (["run", "when", "-p", "seeds", "-1"], "parameter 'seeds' expects int, from 1; got -1"),
+        (["run", "when", "-p", "dataset=cifar"], "one of: digits, wine; got 'cifar'"),
+        (["run", "when", "-p", "seeds"], "-p expects a name and a value, such as -p seeds 5; got 'seeds' alone"),
+        (["run", "when", "--profile", "smok"], "unknown profile 'smok'; did you mean 'smoke'"),
+        (["run", "when", "--shard", "3/2"], "--shard expects i/n"),
+        (["run", "when", "--workers", "0"], "--workers must be at least 1"),
+        (["run", "when", "--minutes", "0"], "--minutes must be above 0"),
+        (["run", "when", "--notebooks", "nowhere"], "nowhere is not a folder"),
+        (["run", "when", "--out", "notebooks/01_smoothing/01_when.ipynb/x"], "cannot write in notebooks/01_smoothing"),
+        (["report", "--out", "nowhere"], "there is no folder nowhere; `labkit run` makes it"),
+        (["ledger", "--out", "nowhere"], "there is no folder nowhere"),
+        (["ledger", "--out", ".", "--save", "x.xls"], "ends in .csv or .md"),
+    ],
+)
 def test_a_mistake_is_one_line_and_status_2(labkit, tmp_path, words, says):
     status, _, err = labkit(*words)
     assert status == 2 and err.startswith("labkit: error: ") and says in err and err.count("\n") == 1
@@ -114,7 +141,16 @@ def test_help_is_worth_reading(labkit):
 
 def test_pairs_are_joined_where_they_are_pairs():
     assert cli._joined(["run", "-p", "a", "-1", "x", "--parameter", "b", "c=d", "-p", "e=f", "y"]) == [
-        "run", "-p", "a=-1", "x", "--parameter", "b=c=d", "-p", "e=f", "y"]
+        "run",
+        "-p",
+        "a=-1",
+        "x",
+        "--parameter",
+        "b=c=d",
+        "-p",
+        "e=f",
+        "y",
+    ]
     assert cli._pairs(["a=-1", "b=c=d", "c="]) == [("a", "-1"), ("b", "c=d"), ("c", "")]
 
 
@@ -143,16 +179,30 @@ def test_lab_opens_jupyterlab_on_the_notebooks(labkit, root, monkeypatch):
 def test_a_run_from_the_command_line_and_the_same_again(labkit, root, tmp_path):
     words = ["run", "when", "-p", "seeds", "2", "--workers", "1", "--out", "out"]
     environment = {**os.environ, "LABKIT_DATA": ""}
-    first = subprocess.run([sys.executable, "-m", "labkit.cli", *words], cwd=tmp_path, capture_output=True, text=True,
-                           env=environment, timeout=120)
+    first = subprocess.run(
+        [sys.executable, "-m", "labkit.cli", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
     assert first.returncode == 0 and "ok            01_smoothing/01_when" in first.stdout, first
-    page, = (tmp_path / "out" / "01_smoothing" / "01_when").glob("*/report.html")
+    (page,) = (tmp_path / "out" / "01_smoothing" / "01_when").glob("*/report.html")
     assert str(page.relative_to(tmp_path)) in first.stdout and "digits 2" in page.read_text()
     assert (tmp_path / "out" / "index.html").is_file() and (tmp_path / "out" / "ledger.csv").is_file()
-    probe = ("import sys\nfrom labkit.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
-             "    print('loaded:', *({'torch', 'papermill', 'pandas', 'distributed', 'nbformat'} & set(sys.modules)))")
-    again = subprocess.run([sys.executable, "-c", probe, *words], cwd=tmp_path, capture_output=True, text=True,
-                           env=environment, timeout=120)
+    probe = (
+        "import sys\nfrom labkit.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
+        "    print('loaded:', *({'torch', 'papermill', 'pandas', 'distributed', 'nbformat'} & set(sys.modules)))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", probe, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
     assert again.returncode == 0 and "done          01_smoothing/01_when" in again.stdout
     assert again.stdout.splitlines()[-1] == "loaded:"  # a run that is done loads nothing heavy
     status, shown, _ = labkit("ledger", "--out", "out")
@@ -173,8 +223,12 @@ def test_how_notebooks_ended_is_told_and_decides_the_status(labkit, tmp_path, mo
             folder = final_folder(job).with_suffix("" if status == "ok" else ".failed")
             folder.mkdir(parents=True)
             error = "" if status == "ok" else "stopped after 3 s\nmore"
-            records.write(folder, records.Record(status, job["name"], job["key"], job["profile"], job["parameters"],
-                                                 "2026-01-01", 75.0, error))
+            records.write(
+                folder,
+                records.Record(
+                    status, job["name"], job["key"], job["profile"], job["parameters"], "2026-01-01", 75.0, error
+                ),
+            )
             yield job, folder
 
     monkeypatch.setattr(cluster, "run_all", run_all)

@@ -53,5 +53,5 @@ def test_initialisation_is_decided_by_the_number():
 
 
 def test_images_are_asked_for():
-    with pytest.raises(ValueError, match="model 'lenet' needs images.*use 'mlp'"):
+    with pytest.raises(ValueError, match=r"model 'lenet' needs images.*use 'mlp'"):
         initialised(MODELS["lenet"], lk.load("wine"))

@@ -66,14 +66,18 @@ def test_papers_are_complete_rows_with_a_known_status():
     assert len(rows) >= 323
     for row in rows.values():
         assert row["title"] and row["topic"] and row["authors"] and re.fullmatch(r"\d{4}", row["year"]), row["key"]
-        assert re.fullmatch(r"claim judged|reduced form judged|planned|method used|out of reach: .{20,}", row["status"]), row["key"]
+        assert re.fullmatch(
+            r"claim judged|reduced form judged|planned|method used|out of reach: .{20,}", row["status"]
+        ), row["key"]
 
 
 def notebook_sources() -> dict[str, str]:
     import nbformat
 
     return {
-        str(path.relative_to(ROOT / "notebooks").with_suffix("")): "\n".join(c.source for c in nbformat.read(path, 4).cells)
+        str(path.relative_to(ROOT / "notebooks").with_suffix("")): "\n".join(
+            c.source for c in nbformat.read(path, 4).cells
+        )
         for path in sorted((ROOT / "notebooks").glob("*/*.ipynb"))
     }
 
@@ -93,7 +97,21 @@ def test_claims_in_notebooks_name_papers_and_papers_name_their_notebooks():
 def test_the_ledger_holds_what_papers_say_was_judged():
     with (ROOT / "data" / "ledger.csv").open(newline="", encoding="utf-8") as file:
         ledger = list(csv.DictReader(file))
-    columns = "claim paper notebook says dataset effect low high runs verdict seconds device versions".split()
+    columns = [
+        "claim",
+        "paper",
+        "notebook",
+        "says",
+        "dataset",
+        "effect",
+        "low",
+        "high",
+        "runs",
+        "verdict",
+        "seconds",
+        "device",
+        "versions",
+    ]
     assert list(ledger[0]) == columns
     judged = {key for key, row in papers().items() if row["status"] in ("claim judged", "reduced form judged")}
     assert {row["paper"] for row in ledger} == judged
@@ -103,6 +121,21 @@ def test_the_ledger_holds_what_papers_say_was_judged():
         assert f'id="{row["claim"]}"' in notebook_sources()[row["notebook"]], row["claim"]
 
 
-@pytest.mark.parametrize("path", ["notebooks", "labkit", "data", "environment.yml", "tests", "README.md", "LICENSE", "CITATION.cff", "benchmarks", "Makefile", ".ci/run"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "notebooks",
+        "labkit",
+        "data",
+        "environment.yml",
+        "tests",
+        "README.md",
+        "LICENSE",
+        "CITATION.cff",
+        "benchmarks",
+        "Makefile",
+        ".ci/run",
+    ],
+)
 def test_the_house_is_where_people_look_for_it(path):
     assert (ROOT / path).exists()

@@ -99,7 +99,8 @@ class Transition(_ByMatrix):
 class Human(_ByMatrix):
     """The confusion of real annotators on CIFAR-10, as a matrix for any ten-class problem.
 
-    ``which``: "aggre_label" (majority of three, 9 % wrong), "random_label1" (one annotator, 17 %) or "worse_label" (40 %).
+    ``which``: "aggre_label" (majority of three, 9 % wrong), "random_label1" to "random_label3" (one annotator, 17 to
+    18 %) or "worse_label" (the worst of three, 40 %).
     Source: Wei, Zhu, Cheng, Liu, Niu, Liu (2022), "Learning with noisy labels revisited", CIFAR-10N.
     """
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 from labkit.datasets import Data
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
-from labkit.fleet.step import Recipe, make_step, trace
+from labkit.fleet.step import Graph, Recipe, make_step, trace
 from labkit.fleet.task import Task
 from labkit.methods.base import Start
 from labkit.models import Architecture, initialised
@@ -56,7 +56,9 @@ class Lane:
         compiled: hand the recorded step to torch.compile.
     """
 
-    def __init__(self, plans: list[RunPlan], rows: list[int], task: Task, settings: Settings, stacked=True, compiled=False):
+    def __init__(
+        self, plans: list[RunPlan], rows: list[int], task: Task, settings: Settings, stacked=True, compiled=False
+    ):
         self.plans, self.task, self.settings = plans, task, settings
         self.stacked, self.compiled = stacked, compiled
         device, dtype = settings.device, settings.dtype
@@ -157,6 +159,8 @@ class Lane:
             one = self.gather(units[:1], {k: v[:1] for k, v in draws.items()})
             example = self._arguments(0, tree_map(lambda t: t[0], one))
             self.step_function = trace(make_step(self.recipe, self.stacked), example, self.compiled)
+            if self.settings.device.type == "cuda":
+                self.step_function = Graph(self.step_function, example)
 
     def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**23) -> Tensor:
         """Steps of the current epoch with these batches; returns the summed losses ``(runs,)``.
@@ -193,7 +197,7 @@ class Lane:
     # ---- evaluation ------------------------------------------------------------------------------------------
 
     def _view(self, index: Tensor, limit: int = 2**24):
-        """Inputs and clean labels of a split: inputs shared by all runs, or gathered for each where they are few, or None."""
+        """Inputs and clean labels of a split: inputs shared by all runs, or gathered where they are few, or None."""
         own = index[self.row]
         truth = self.task.truth[own.cpu()].to(own.device)
         if own.numel() and (own == own[:1]).all():

@@ -102,7 +102,7 @@ class _Taught:
             return self.runs.one(seed=seed)
         except LookupError:
             raise ValueError(
-                f"student seed {seed} has no teacher: the teachers' seeds are {sorted(set(self.runs.settings['seed']))}. "
+                f"student seed {seed} has no teacher; teachers have seeds {sorted(set(self.runs.settings['seed']))}. "
                 "Train teachers on the same seeds as students."
             ) from None
 

@@ -92,7 +92,7 @@ class Runs(Sequence):
         return Runs(self.runs[which], self.context) if isinstance(which, slice) else self.runs[which]
 
     def where(self, **values) -> Runs:
-        """The runs whose settings equal ``values``: ``where(method="focal", seed=3)``; dots as ``**{"teacher.smoothing": 0}``.
+        """The runs with these settings: ``where(method="focal", seed=3)``, ``where(**{"optimiser.lr": 0.1})``.
 
         Raises:
             LookupError: no such column, or no such run (which values there are is said).
@@ -188,7 +188,8 @@ class Runs(Sequence):
                 low, high = student_interval(value, confidence)
                 rows.append(
                     {"method": group[0].method, **values, "at": at, "metric": metric, "mean": np.nanmean(value),
-                     "low": low, "high": high, "runs": int(np.isfinite(value).sum()), "diverged": sum(r.diverged > 0 for r in group)}
+                     "low": low, "high": high, "runs": int(np.isfinite(value).sum()),
+                     "diverged": sum(r.diverged > 0 for r in group)}
                 )  # fmt: skip
         return pd.DataFrame(rows)
 

@@ -105,7 +105,9 @@ class Method:
 
 def hyperparameters(thing) -> dict[str, Any]:
     """The fields of a dataclass (method, annotator, optimiser) and their values."""
-    return {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else {}
+    return (
+        {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else {}
+    )
 
 
 __all__ = ["Batch", "Method", "Start", "hyperparameters"]

@@ -19,7 +19,7 @@ class Distillation(Method):
 
     Args:
         teacher: :class:`labkit.Runs` of one method. A student of seed s learns from the teacher of seed s, which
-            saw the same split. If the teachers form a sweep, students of every one of its settings are trained, with the
+            saw the same split. If the teachers form a sweep, students of each of its settings are trained, with the
             teacher's values in columns ``teacher.<name>``.
         temperature: T > 0, applied to both.
         weight: share of the teacher's term.

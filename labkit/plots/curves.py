@@ -51,7 +51,7 @@ def curves(runs, metric: str = "accuracy", split: str = "test", ax=None, **label
 
 
 def paired_effects(verdicts: Verdict | list[Verdict], ax=None, **labels):
-    """One row per verdict: a dot per paired run, the mean with its 95 % interval, and a tick at the smallest effect that matters.
+    """One row per verdict: a dot per paired run, the mean with its 95 % interval, a tick at the margin.
 
     Right of the tick the claim holds by an amount that matters.
     """

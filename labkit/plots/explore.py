@@ -36,7 +36,9 @@ def _still(plot: Callable, choices: dict[str, Sequence]):
         plot(ax, **{name: value}, **fixed)
         title = ax.get_title()
         ax.set_title(f"{title}\n{name} = {value}" if title else f"{name} = {value}", fontsize=10)
-    figure.suptitle("in JupyterLab this is a slider" if not fixed else f"in JupyterLab these are sliders (here {fixed})", fontsize=9)
+    figure.suptitle(
+        "in JupyterLab this is a slider" if not fixed else f"in JupyterLab these are sliders (here {fixed})", fontsize=9
+    )
     plt.show()
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 COLOURS = ["#3366aa", "#dd7733", "#449966", "#aa4466", "#7755aa", "#998833", "#5599bb", "#666666"]
-VERDICT_COLOURS = {"supported": "#2e7d32", "contradicted": "#c62828", "inconclusive": "#8a6d00", "underpowered": "#666666"}
+VERDICT_COLOURS = {
+    "supported": "#2e7d32",
+    "contradicted": "#c62828",
+    "inconclusive": "#8a6d00",
+    "underpowered": "#666666",
+}
 
 
 def style() -> None:

@@ -57,7 +57,12 @@ def test_data_of_another_kind():
 
 @pytest.mark.parametrize(
     ("values", "error", "message"),
-    [((), ValueError, "at least one"), (("a",), TypeError, "over numbers"), ((1, 1.0), ValueError, "once"), ((True,), TypeError, "numbers")],
+    [
+        ((), ValueError, "at least one"),
+        (("a",), TypeError, "over numbers"),
+        ((1, 1.0), ValueError, "once"),
+        ((True,), TypeError, "numbers"),
+    ],
 )
 def test_sweeps_are_over_distinct_numbers(values, error, message):
     with pytest.raises(error, match=message):
@@ -75,7 +80,11 @@ def test_unknown_names():
 
 def test_runs_say_what_they_hold(small):
     runs = lk.fit(small, methods={"a": m.Focal(lk.sweep(1.0, 2.0))}, seeds=2, epochs=1, progress=False)
-    for values, message in [({"gama": 1.0}, "no setting 'gama'; did you mean 'gamma'"), ({"gamma": 3.0}, r"there are \[1.0, 2.0\]"), ({"seed": 9}, "there are")]:
+    for values, message in [
+        ({"gama": 1.0}, "no setting 'gama'; did you mean 'gamma'"),
+        ({"gamma": 3.0}, r"there are \[1.0, 2.0\]"),
+        ({"seed": 9}, "there are"),
+    ]:
         with pytest.raises(LookupError, match=message):
             runs.where(**values)
     with pytest.raises(LookupError, match="2 runs have"):

@@ -64,7 +64,15 @@ def test_a_method_sees_the_noisy_labels_only(small):
 
 
 def test_last_selected_and_oracle_are_kept_apart(small):
-    runs = lk.fit(small, Symmetric(0.4), methods=m.CrossEntropy(), optimiser=lk.SGD(lr=0.3), seeds=6, schedule="constant", **{**QUICK, "epochs": 8})
+    runs = lk.fit(
+        small,
+        Symmetric(0.4),
+        methods=m.CrossEntropy(),
+        optimiser=lk.SGD(lr=0.3),
+        seeds=6,
+        schedule="constant",
+        **{**QUICK, "epochs": 8},
+    )
     for run in runs:
         epochs, accuracy = np.array(run.epochs), np.array(run.curves["test/accuracy"])
         agreement = np.array(run.curves["validation/agreement"])

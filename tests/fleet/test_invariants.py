@@ -32,7 +32,9 @@ METHODS = {
 
 def same(a, b, tolerance=1e-12):
     """Equal weights, logits and curves of two sets of runs, in the same order."""
-    assert [r.key for r in a] == [r.key for r in b] or [(r.seed, r.values) for r in a] == [(r.seed, r.values) for r in b]
+    assert [r.key for r in a] == [r.key for r in b] or [(r.seed, r.values) for r in a] == [
+        (r.seed, r.values) for r in b
+    ]
     for x, y in zip(a, b):
         for kind in ("params", "logits"):
             for name, tensor in getattr(x, kind).items():
@@ -50,8 +52,10 @@ def test_alone_and_in_a_fleet_the_numbers_are_equal(small, name):
     alone = lk.fit(small, annotator, methods=method, seeds=[2], lanes=1, **options)
     same(together.where(seed=2), alone)
     first = together.runs[0]
-    assert not torch.equal(first.params["head.weight" if "head.weight" in first.params else "0.head.weight"],
-                           together.where(seed=1).runs[0].params["head.weight" if "head.weight" in first.params else "0.head.weight"])
+    assert not torch.equal(
+        first.params["head.weight" if "head.weight" in first.params else "0.head.weight"],
+        together.where(seed=1).runs[0].params["head.weight" if "head.weight" in first.params else "0.head.weight"],
+    )
 
 
 @pytest.mark.parametrize("model", ["linear", "lenet", "resnet"])
@@ -69,7 +73,9 @@ def test_compilation_changes_nothing_but_rounding(small):
 
 
 def test_methods_are_paired_and_streams_are_apart(small):
-    runs = lk.fit(small, Symmetric(lk.sweep(0.0, 0.3)), methods={"a": m.CrossEntropy(), "b": m.Focal(0.0)}, seeds=2, **QUICK)
+    runs = lk.fit(
+        small, Symmetric(lk.sweep(0.0, 0.3)), methods={"a": m.CrossEntropy(), "b": m.Focal(0.0)}, seeds=2, **QUICK
+    )
     same(runs["a"], runs["b"])  # focal with gamma 0 is cross entropy: same split, noise, initialisation, order
     low, high = runs["a"].where(**{"annotator.rate": 0.0}), runs["a"].where(**{"annotator.rate": 0.3})
     for x, y in zip(low, high):  # changing the noise leaves the split alone
@@ -89,7 +95,13 @@ def test_initialisation_does_not_move_with_the_data_or_the_global_generator(smal
 
 
 def test_swept_learning_rates_and_ema_are_single_fits(small):
-    swept = lk.fit(small, methods=m.CrossEntropy(ema=lk.sweep(0.0, 0.9)), optimiser=lk.SGD(lr=lk.sweep(0.01, 0.1)), seeds=2, **QUICK)
+    swept = lk.fit(
+        small,
+        methods=m.CrossEntropy(ema=lk.sweep(0.0, 0.9)),
+        optimiser=lk.SGD(lr=lk.sweep(0.01, 0.1)),
+        seeds=2,
+        **QUICK,
+    )
     assert list(swept.settings.columns) == ["method", "seed", "ema", "optimiser.lr"]
     one = lk.fit(small, methods=m.CrossEntropy(ema=0.9), optimiser=lk.SGD(lr=0.1), seeds=2, **QUICK)
     same(swept.where(ema=0.9, **{"optimiser.lr": 0.1}), one)
@@ -99,19 +111,22 @@ def test_swept_learning_rates_and_ema_are_single_fits(small):
 
 def test_students_learn_from_the_teacher_of_their_seed(small):
     teachers = lk.fit(small, methods=m.LabelSmoothing(lk.sweep(0.0, 0.2)), seeds=[0, 3], **QUICK)
-    students = lk.fit(small, methods=m.Distillation(teachers, temperature=lk.sweep(1.0, 2.0)), seeds=[0, 3], lanes=8, **QUICK)
+    students = lk.fit(
+        small, methods=m.Distillation(teachers, temperature=lk.sweep(1.0, 2.0)), seeds=[0, 3], lanes=8, **QUICK
+    )
     assert len(students) == 8 and "teacher.smoothing" in students.settings
     teacher = teachers.where(smoothing=0.2, seed=3)
     alone = lk.fit(small, methods=m.Distillation(teacher, temperature=2.0), seeds=[3], lanes=1, **QUICK)
     same(students.where(seed=3, temperature=2.0, **{"teacher.smoothing": 0.2}), alone)
-    with pytest.raises(ValueError, match="seed 1 has no teacher.*Train teachers on the same seeds"):
+    with pytest.raises(ValueError, match=r"seed 1 has no teacher.*Train teachers on the same seeds"):
         lk.fit(small, methods=m.Distillation(teachers), seeds=2, **QUICK)
 
 
 def test_no_hard_label_reaches_a_student_of_weight_one(small):
     teachers = lk.fit(small, methods=m.CrossEntropy(), seeds=2, **QUICK)
     clean, noisy = (
-        lk.fit(small, annotator, methods=m.Distillation(teachers), seeds=2, **QUICK) for annotator in (Clean(), Symmetric(0.5))
+        lk.fit(small, annotator, methods=m.Distillation(teachers), seeds=2, **QUICK)
+        for annotator in (Clean(), Symmetric(0.5))
     )
     for x, y in zip(clean, noisy):
         assert all(torch.equal(x.params[k], y.params[k]) for k in x.params)

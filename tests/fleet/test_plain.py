@@ -63,11 +63,24 @@ def test_a_fleet_gives_the_numbers_of_a_plain_loop(small, name, cosine):
 
 
 def test_one_claim_recomputed_independently():
-    """The verdict on "smoothing lowers ECE" on digits, from a plain loop, NumPy and the textbook, gives the same numbers."""
+    """The verdict on "smoothing lowers ECE" on digits, from a plain loop, NumPy and the textbook: the same numbers."""
     data, seeds, epochs = lk.load("digits").subset(500), 10, 3
-    runs = lk.fit(data, methods=lk.methods.LabelSmoothing(lk.sweep(0.0, 0.1)), seeds=seeds, epochs=epochs, dtype="float64", progress=False)
+    runs = lk.fit(
+        data,
+        methods=lk.methods.LabelSmoothing(lk.sweep(0.0, 0.1)),
+        seeds=seeds,
+        epochs=epochs,
+        dtype="float64",
+        progress=False,
+    )
     claim = lk.Claim(
-        "ece", "muller2019smoothing", "smoothing lowers ECE", "ece", 0.005, better={"smoothing": 0.1}, than={"smoothing": 0.0}
+        "ece",
+        "muller2019smoothing",
+        "smoothing lowers ECE",
+        "ece",
+        0.005,
+        better={"smoothing": 0.1},
+        than={"smoothing": 0.0},
     )
     verdict = lk.judge(runs, claim)
 
@@ -85,13 +98,16 @@ def test_one_claim_recomputed_independently():
 
     sgd = lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)
     effects = np.array([
-        [plain_ece(*(t.numpy() for t in plain_run(data, seed, a, epochs, sgd))) for a in (0.0, 0.1)] for seed in range(seeds)
+        [plain_ece(*(t.numpy() for t in plain_run(data, seed, a, epochs, sgd))) for a in (0.0, 0.1)]
+        for seed in range(seeds)
     ])  # fmt: skip
     effects = effects[:, 0] - effects[:, 1]
     np.testing.assert_allclose(verdict.effects, effects, atol=1e-9)
     mean, error = effects.mean(), effects.std(ddof=1) / np.sqrt(seeds)
     assert verdict.effect == pytest.approx(mean, abs=1e-9)
-    assert (verdict.low, verdict.high) == pytest.approx((mean - 2.2621572 * error, mean + 2.2621572 * error), abs=1e-7)  # t(9), 97.5 %
+    assert (verdict.low, verdict.high) == pytest.approx(
+        (mean - 2.2621572 * error, mean + 2.2621572 * error), abs=1e-7
+    )  # t(9), 97.5 %
 
 
 def test_schedules():

@@ -37,8 +37,12 @@ def test_a_finished_run_is_never_repeated(small, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 4}, {"batch_size": 16}, {"schedule": "constant"}, {"optimiser": lk.SGD(lr=0.01)}, {"model": "linear"},
-               {"annotator": lk.annotate.Symmetric(0.1)}, {"dtype": "float32"}, {"validation": 0.2}, {"methods": lk.methods.Focal()}]
+    "change",
+    [
+        {"epochs": 4}, {"batch_size": 16}, {"schedule": "constant"}, {"optimiser": lk.SGD(lr=0.01)},
+        {"model": "linear"}, {"annotator": lk.annotate.Symmetric(0.1)}, {"dtype": "float32"}, {"validation": 0.2},
+        {"methods": lk.methods.Focal()},
+    ],
 )  # fmt: skip
 def test_whatever_changes_the_numbers_changes_the_key(small, change):
     base = {"methods": lk.methods.CrossEntropy(), "seeds": 1, **QUICK, "epochs": 1}
@@ -59,10 +63,12 @@ def test_killed_in_the_middle_the_same_command_finishes_the_rest(small, tmp_path
             print(self.epoch, flush=True)
             if sys.argv[1] == "slow" and self.epoch == 4: sys.stdin.readline()  # waits here to be killed
         Lane.train_epoch = watched
-        lk.fit(data, methods=lk.methods.Mixup(lk.sweep(0.2, 1.0), ema=0.9), seeds=2, epochs=6, dtype="float64", batch_size=32,
-               lanes=4, out={str(tmp_path)!r}, checkpoint_every=0.0, progress=False)
+        lk.fit(data, methods=lk.methods.Mixup(lk.sweep(0.2, 1.0), ema=0.9), seeds=2, epochs=6, dtype="float64",
+               batch_size=32, lanes=4, out={str(tmp_path)!r}, checkpoint_every=0.0, progress=False)
     """)
-    first = subprocess.Popen([sys.executable, "-c", script, "slow"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        [sys.executable, "-c", script, "slow"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     seen = [first.stdout.readline().strip() for _ in range(4)]
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
@@ -70,7 +76,15 @@ def test_killed_in_the_middle_the_same_command_finishes_the_rest(small, tmp_path
     assert not list(tmp_path.glob("*.npz"))
     second = subprocess.run([sys.executable, "-c", script, "go"], capture_output=True, text=True, check=True)
     assert second.stdout.split() == ["4", "5", "6"]  # checkpoints 1 to 3 were kept; epoch 4's had not been written
-    options = dict(methods=lk.methods.Mixup(lk.sweep(0.2, 1.0), ema=0.9), seeds=2, epochs=6, dtype="float64", batch_size=32, lanes=4, progress=False)
+    options = dict(
+        methods=lk.methods.Mixup(lk.sweep(0.2, 1.0), ema=0.9),
+        seeds=2,
+        epochs=6,
+        dtype="float64",
+        batch_size=32,
+        lanes=4,
+        progress=False,
+    )
     resumed = lk.fit(small, out=tmp_path, **options)
     whole = lk.fit(small, **options)
     for x, y in zip(resumed, whole):
@@ -94,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_training(small, tmp_path
     blocked.write_text("in the way")
     fit_module = importlib.import_module("labkit.fleet.fit")  # labkit.fleet.fit is the function
     monkeypatch.setattr(fit_module, "prepare", lambda *a: pytest.fail("training began"))
-    with pytest.raises(OSError, match="results cannot be kept in .*out=None"):
+    with pytest.raises(OSError, match=r"results cannot be kept in .*out=None"):
         lk.fit(small, methods=SMOOTHING, seeds=1, out=blocked / "inside", **QUICK)
 
 

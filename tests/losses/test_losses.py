@@ -70,7 +70,9 @@ def test_equals_the_slow_twin(name, value):
     logits, y = random()
     other = second(name, y)
     expected = [slow(z.tolist(), t.tolist(), value) for z, t in zip(logits, other)]
-    torch.testing.assert_close(fast(logits, other, value), torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        fast(logits, other, value), torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
