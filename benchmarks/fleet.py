@@ -103,7 +103,7 @@ def run_case(name, runs, device, turns, seconds, memory) -> dict:
     task = prepare(data, plans, 0.1, 0.2).to_device(device, torch.float32)
     train = task.train[0].cpu()
     every = cadence("auto", data.n - int(0.2 * n), int(0.1 * n), int(0.2 * n))
-    settings = Settings(10**6, BATCH, "constant", every, arch, data, device, torch.float32)
+    settings = Settings(5000, BATCH, "constant", every, arch, data, device, torch.float32)
     make = lambda width, stacked, compiled: Lane(plans[:width], task.row[:width], task, settings, stacked, compiled)
     start = time.perf_counter()
     choice = choose(make, runs, 10**6, name + str(device), "benchmark", "auto")

@@ -33,7 +33,8 @@ class Claim:
         id: short unique name. paper: a key of data/papers.csv. says: one sentence.
         better, than: the two sides compared: a method's name, or settings such as
             ``{"method": "smoothing", "smoothing": 0.1}``. Not needed when ``judge`` is given effects directly.
-        metric: a name in ``labkit.metrics.METRICS``; whether more is better is known from it.
+        metric: a name in ``labkit.metrics.METRICS``; whether more is better is known from it. Where effects are given
+            directly it only says what they are of.
         margin: smallest effect that matters, in the metric's units, not negative; claimed is an effect above it.
         at: "last", "selected" or "oracle". temperature: compare after temperature scaling (fitted on validation data).
         minimum_runs: pairs below which the verdict is "underpowered".
@@ -52,9 +53,11 @@ class Claim:
     minimum_runs: int = 10
 
     def __post_init__(self):
-        from labkit.metrics import metric
+        if self.better is not None:
+            from labkit.metrics import metric
 
-        metric(self.metric)
+            if metric(self.metric).higher_is_better is None:  # effects given to judge may be of anything
+                raise ValueError(f"neither more nor less {self.metric} is better; give judge signed effects instead")
         if not self.margin >= 0:
             raise ValueError(f"a margin is the smallest effect that matters and not negative, got {self.margin}")
         if self.minimum_runs < 2:

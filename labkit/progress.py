@@ -23,7 +23,7 @@ class Progress:
         show: False is silence.
     """
 
-    def __init__(self, total: int, unit: str = "epochs", every: float = 10.0, show: bool = True, stream=None):
+    def __init__(self, total: int, unit: str = "epochs", every: float = 30.0, show: bool = True, stream=None):
         self.total, self.unit, self.every, self.done = total, unit, every, 0
         self.started = self.last = time.monotonic()
         self.stream = stream or sys.stdout

@@ -26,5 +26,9 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
         raise ValueError(f"no random stream is called {purpose!r}; known purposes: {', '.join(PURPOSES)}")
     if seed < 0:
         raise ValueError(f"a seed must be a whole number from 0, got {seed}")
-    entropy = (int(seed), zlib.crc32(purpose.encode()), *map(int, counters))
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+    # Philox has a 128-bit key and a 256-bit counter that it counts up from the low end; ours take the two high words
+    if len(counters) > 2:
+        counters = tuple(np.random.SeedSequence(counters).generate_state(2, np.uint64))
+    key = np.array([seed, zlib.crc32(purpose.encode())], dtype=np.uint64)
+    start = np.array([0, 0, *counters, *[0] * (2 - len(counters))], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=start))

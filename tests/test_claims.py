@@ -138,7 +138,8 @@ def test_a_verdict_shows_itself_to_the_ledger_and_to_people(runs):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda runs: claim(metric="acuracy"), "did you mean 'accuracy'"),
+        (lambda runs: claim(metric="acuracy", better="a", than="b"), "did you mean 'accuracy'"),
+        (lambda runs: claim(metric="confidence", better="a", than="b"), "neither more nor less"),
         (lambda runs: claim(margin=-0.1), "not negative"),
         (lambda runs: claim(minimum_runs=1), "at least 2"),
         (lambda runs: lk.judge(runs, claim()), "names no two sides"),

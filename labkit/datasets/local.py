@@ -91,7 +91,7 @@ def idx_parts(files: list[Path]) -> list[Part]:
             continue
         fitting = [f for f in labels if headers[f][1][0] == shape[0]]
         if not fitting:
-            lengths = ", ".join(f"{f.name} has {headers[f][1][0]}" for f in labels) or "there are no label files"
+            lengths = ", ".join(f"{f.name} has {headers[f][1][0]}" for f in labels) or "no label file is left"
             raise ValueError(f"{file}: the labels are unknown: expected an IDX file of {shape[0]} integers in the same "
                              f"folder ({lengths})")
         label = max(fitting, key=lambda f: _shared_beginning(f.name, file.name))

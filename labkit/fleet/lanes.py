@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from labkit.datasets import Data
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
-from labkit.fleet.step import Graph, Recipe, make_step, trace
+from labkit.fleet.step import Recipe, Recorded, Replayed, make_step
 from labkit.fleet.task import Task
 from labkit.methods.base import Start
 from labkit.models import Architecture, initialised
@@ -77,10 +77,10 @@ class Lane:
         self.state = self._initial_state()
         self.shared = {k: v[self.row] for k, v in task.evidence.items() if k in task.form.shared}
         self.steps = task.units // settings.batch_size
-        self.factors = schedule(settings.schedule, max(1, self.steps * settings.epochs)).to(device, dtype)
-        self.total_steps = self.steps * settings.epochs
-        self.counts = torch.arange(1, self.total_steps + 1, device=device).to(dtype)
-        self.progress = (self.counts - 1) / max(1, self.total_steps)
+        total = max(1, self.steps * settings.epochs)
+        count = torch.arange(1, total + 1, dtype=torch.float64)
+        clock = {"rate": schedule(settings.schedule, total), "step": count, "progress": (count - 1) / total}
+        self.clock = {k: v.to(device, dtype) for k, v in clock.items()}  # each (steps,)
         self.step_function = None
         self.epoch = 0
         self.record = Record(diverged=torch.zeros(len(plans), dtype=torch.long))
@@ -108,7 +108,7 @@ class Lane:
             train = self.task.train[row]
             start = Start(
                 self.task.x[train], self.task.evidence_of(row), self.task.n_classes, plan.seed,
-                generator(plan.seed, "method"), train,
+                generator(plan.seed, "method", 2**32), train,
             )  # fmt: skip
             method_state.append(plan.method.setup(start))
         device, dtype = self.settings.device, self.settings.dtype
@@ -130,11 +130,12 @@ class Lane:
             if plan.seed not in orders:
                 order = generator(plan.seed, "order", epoch).permutation(self.task.units)
                 orders[plan.seed] = order[: steps * size].reshape(steps, size)
-            draws.append(plan.method.draw(generator(plan.seed, "method", epoch), steps, size))
+            if plan.method.draws:
+                draws.append(plan.method.draw(generator(plan.seed, "method", epoch), steps, size))
         units = np.stack([orders[plan.seed] for plan in self.plans], 1)
         device, dtype = self.settings.device, self.settings.dtype
         to = lambda a: torch.from_numpy(a).to(device, dtype if a.dtype.kind == "f" else None)
-        return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in draws[0]}
+        return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in (draws[0] if draws else {})}
 
     def gather(self, units: Tensor, draws: dict[str, Tensor]) -> dict:
         """The batches of ``units`` ``(steps, runs, batch)``: inputs, evidence, positions, random numbers.
@@ -148,19 +149,16 @@ class Lane:
         x = task.x.index_select(0, where.flatten()).view(*examples.shape, *task.x.shape[1:])
         return {"x": x, "evidence": evidence, "units": units, "draws": draws}
 
-    def _arguments(self, i: int, drawn: dict) -> tuple:
-        clock = {"rate": self.factors[i], "step": self.counts[i], "progress": self.progress[i]}
-        return (self.state, self.values, drawn, self.shared, clock)
-
     def prepare_step(self) -> None:
         """Record (and compile) the step if that has not been done."""
         if self.step_function is None:
             units, draws = self.epoch_draws(0)
-            one = self.gather(units[:1], {k: v[:1] for k, v in draws.items()})
-            example = self._arguments(0, tree_map(lambda t: t[0], one))
-            self.step_function = trace(make_step(self.recipe, self.stacked), example, self.compiled)
+            drawn = tree_map(lambda t: t[0], self.gather(units[:1], {k: v[:1] for k, v in draws.items()}))
+            clock = {k: v[0] for k, v in self.clock.items()}
+            args = (self.state, self.values, self.shared, drawn, clock)
+            self.step_function = Recorded(make_step(self.recipe, self.stacked), args, self.compiled)
             if self.settings.device.type == "cuda":
-                self.step_function = Graph(self.step_function, example)
+                self.step_function = Replayed(self.step_function, self.state, tree_flatten((drawn, clock))[0])
 
     def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**23) -> Tensor:
         """Steps of the current epoch with these batches; returns the summed losses ``(runs,)``.
@@ -168,13 +166,15 @@ class Lane:
         Batches are gathered in pieces of about ``limit`` input numbers (32 MB).
         """
         total = torch.zeros(len(self.plans), device=self.settings.device, dtype=self.settings.dtype)
-        offset = self.epoch * self.steps
         per_step = units[0].numel() * int(np.prod(self.settings.data.shape))
         piece = max(1, limit // per_step)
         for first in range(0, len(units), piece):
-            several = self.gather(units[first : first + piece], {k: v[first : first + piece] for k, v in draws.items()})
-            for s in range(len(several["units"])):
-                total += self.step_function(*self._arguments(offset + first + s, tree_map(lambda t: t[s], several)))  # noqa: B023
+            part = slice(first, min(first + piece, len(units)))
+            drawn = self.gather(units[part], {k: v[part] for k, v in draws.items()})
+            start = self.epoch * self.steps + first
+            now = {k: v[start : start + len(drawn["units"])] for k, v in self.clock.items()}
+            for leaves in zip(*(t.unbind(0) for t in tree_flatten((drawn, now))[0])):
+                total += self.step_function(*leaves)
         return total
 
     def train_epoch(self) -> None:
@@ -271,16 +271,10 @@ class Lane:
         return {"state": self.state, "epoch": self.epoch, "record": vars(self.record)}
 
     def restore(self, saved: dict) -> None:
-        for old, new in zip(_leaves(self.state), _leaves(saved["state"])):
+        for old, new in zip(tree_flatten(self.state)[0], tree_flatten(saved["state"])[0]):
             old.copy_(new)
         self.epoch = saved["epoch"]
         self.record = Record(**saved["record"])
-
-
-def _leaves(tree) -> list[Tensor]:
-    from torch.utils._pytree import tree_flatten
-
-    return tree_flatten(tree)[0]
 
 
 def _nll(logits: Tensor, truth: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Recipe:
         optimiser.__dict__.update(values["optimiser"])
         return method, optimiser
 
-    def one_step(self, state, values, drawn, shared, clock):
+    def one_step(self, state, values, shared, drawn, clock):
         """One step of one run: ``(what changed in state, loss)``.
 
         ``drawn`` is this step's batch (inputs, evidence, positions, random numbers), ``shared`` what the evidence of a
@@ -104,12 +104,12 @@ def make_step(recipe: Recipe, stacked: bool) -> Callable[..., Tensor]:
         step = vmap(recipe.one_step, in_dims=(0, 0, 0, 0, None))
     else:
 
-        def step(state, values, drawn, shared, clock):
-            own = tree_map(lambda t: t[0], (state, values, drawn, shared))
+        def step(state, values, shared, drawn, clock):
+            own = tree_map(lambda t: t[0], (state, values, shared, drawn))
             return tree_map(lambda t: t[None], recipe.one_step(*own, clock))
 
-    def in_place(state, values, drawn, shared, clock):
-        new, loss = step(state, values, drawn, shared, clock)
+    def in_place(state, values, shared, drawn, clock):
+        new, loss = step(state, values, shared, drawn, clock)
         _overwrite(state, new)
         return loss
 
@@ -124,46 +124,53 @@ def _overwrite(old: dict, new: dict) -> None:
             old[name].copy_(value)
 
 
-def trace(step: Callable, args: tuple, compiled: bool) -> Callable[..., Tensor]:
-    """``step`` recorded on tensors shaped like ``args``; ``compiled`` hands the flat graph to torch.compile."""
-    own = tree_map(torch.clone, args[0])  # recording runs the step once: not on the lane's own state
-    example, spec = tree_flatten((own, *args[1:]))
+class Recorded:
+    """A step recorded on tensors shaped like its arguments ``(state, values, shared, drawn, clock)``.
 
-    def flat(*tensors):
-        return step(*tree_unflatten(list(tensors), spec))
+    Called with the leaves of ``drawn`` and ``clock``, in the order of ``tree_flatten``: the others are the lane's own
+    tensors and do not change their place. ``compiled`` hands the flat graph to torch.compile.
+    """
 
-    graph = make_fx(flat)(*example)
-    if compiled:
-        # every call has the shapes it was traced with, so there is nothing to guard against
-        options = {"guard_filter_fn": lambda guards: [False for _ in guards]}
-        graph = torch.compile(graph, dynamic=False, fullgraph=True, options=options)
-    return lambda *given: graph(*tree_flatten(given)[0])
+    def __init__(self, step: Callable, args: tuple, compiled: bool):
+        self.fixed = tree_flatten(args[:3])[0]
+        own = tree_map(torch.clone, args[0])  # recording runs the step once: not on the lane's own state
+        example, spec = tree_flatten((own, *args[1:]))
+
+        def flat(*tensors):
+            return step(*tree_unflatten(list(tensors), spec))
+
+        self.graph = make_fx(flat)(*example)
+        if compiled:
+            # every call has the shapes it was traced with, so there is nothing to guard against
+            options = {"guard_filter_fn": lambda guards: [False for _ in guards]}
+            self.graph = torch.compile(self.graph, dynamic=False, fullgraph=True, options=options)
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        return self.graph(*self.fixed, *given)
 
 
-class Graph:
-    """A step on a CUDA device, captured once as a CUDA graph and replayed: a lane's kernels start without the host.
+class Replayed:
+    """A recorded step on a CUDA device, captured once and replayed: its kernels start without the host.
 
     The lane's state is updated in place, so its addresses stay; a step's batch is copied into fixed buffers.
     """
 
-    def __init__(self, step: Callable[..., Tensor], args: tuple):
-        self.state, values, drawn, shared, clock = args
-        self.buffers = tree_map(torch.clone, (drawn, clock))
-        before = tree_map(torch.clone, self.state)
-        drawn, clock = self.buffers
+    def __init__(self, step: Recorded, state: dict, given: list[Tensor]):
+        self.buffers = [t.clone() for t in given]
+        before = tree_map(torch.clone, state)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # warm up where nothing else runs: compilation, library handles
             for _ in range(3):
-                step(self.state, values, drawn, shared, clock)
+                step(*self.buffers)
         torch.cuda.current_stream().wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.loss = step(self.state, values, drawn, shared, clock)
-        _overwrite(self.state, before)  # the warm-up steps did not happen
+            self.loss = step(*self.buffers)
+        _overwrite(state, before)  # the warm-up steps did not happen
 
-    def __call__(self, state, values, drawn, shared, clock) -> Tensor:
-        for buffer, given in zip(tree_flatten(self.buffers)[0], tree_flatten((drawn, clock))[0]):
-            buffer.copy_(given)
+    def __call__(self, *given: Tensor) -> Tensor:
+        for buffer, tensor in zip(self.buffers, given):
+            buffer.copy_(tensor)
         self.graph.replay()
         return self.loss

@@ -99,6 +99,11 @@ class Method:
         return {}
 
     @property
+    def draws(self) -> bool:
+        """Whether steps need random numbers of the method's own."""
+        return type(self).draw is not Method.draw
+
+    @property
     def has_epoch_end(self) -> bool:
         return type(self).end_epoch is not Method.end_epoch
 

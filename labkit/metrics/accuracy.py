@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .runs import check_rows, mean, over_runs, per_run, total
+from .over_runs import check_rows, mean, over_runs, per_run, total
 
 
 def residual(logits: Tensor, labels: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 from labkit.names import look_up
 
 from .accuracy import residual
-from .runs import check_labels, check_rows, mean, over_runs, per_run, total
+from .over_runs import check_labels, check_rows, mean, over_runs, per_run, total
 
 
 def _width_edges(scores: Tensor, bins: int) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .runs import check_labels, check_rows, describe, mean, over_runs, spread, total
+from .over_runs import check_labels, check_rows, describe, mean, over_runs, spread, total
 
 
 class Scatter(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from labkit.metrics.runs import check_labels, check_rows, describe, mean, over_runs, spread, total
+from labkit.metrics.over_runs import check_labels, check_rows, describe, mean, over_runs, spread, total
 
 LOWEST, HIGHEST = 1e-2, 1e2  # temperatures are searched between these; see at_bounds
 GRID = [10 ** (2 - i / 4) for i in range(17)]  # 1/T from 100 down to 0.01, four to a decade
@@ -85,12 +85,18 @@ def _check_likelihood(likelihood: Tensor, logits: Tensor) -> Tensor:
     return spread("targets", likelihood / best, tuple(logits.shape), 2)
 
 
+def _softmax(x: Tensor) -> Tensor:
+    """Softmax over the classes of (runs, K, n). The library's, over a middle axis, rounds by the run's place."""
+    e = (x - x.amax(1, keepdim=True)).exp_()
+    return e.div_(total(e, 1).unsqueeze(1))
+
+
 def _fit_labels(z: Tensor, y: Tensor) -> Tensor:
     d = z - z.gather(-1, y.unsqueeze(-1))  # the label's own term is exactly 0: no difference of large numbers below
     d = d.transpose(1, 2).contiguous()  # (runs, K, n): sums over few classes are fast down columns
 
     def slope(beta: Tensor) -> tuple[Tensor, Tensor]:
-        weighted = (beta[:, None, None] * d).softmax(1).mul_(d)
+        weighted = _softmax(beta[:, None, None] * d).mul_(d)
         first = total(weighted, 1)  # E_p[z] - z_y
         return mean(first), mean(total(weighted.mul_(d), 1) - first * first)
 
@@ -106,16 +112,16 @@ def _fit_likelihood(z: Tensor, likelihood: Tensor) -> Tensor:
     outside = 1 - likelihood  # the largest likelihood of an example is 1
 
     def loss(beta: float) -> Tensor:
-        p, p_inside = (beta * d).softmax(1), (beta * inside).softmax(1)
+        p, p_inside = _softmax(beta * d), _softmax(beta * inside)
         missing = total(p * outside, 1)  # 1 - sum_c p_c L_c, precise where it is small
         log_mass = p.amax(1).log() - p_inside.amax(1).log() + beta * inside.amax(1)  # log of sum_{L_c > 0} p_c
-        log_evidence = log_mass + total(p_inside * likelihood, 1).log()  # precise where it is large, and never -infinity
+        log_evidence = log_mass + total(p_inside * likelihood, 1).log()  # precise where large, never -infinity
         return -mean(torch.where(missing < 0.5, (-missing.clamp(max=0.5)).log1p(), log_evidence))
 
     def slope(beta: Tensor) -> tuple[Tensor, Tensor]:
         beta = beta[:, None, None]
-        p = (beta * d).softmax(1)
-        posterior = (beta * inside).softmax(1).mul_(likelihood)
+        p = _softmax(beta * d)
+        posterior = _softmax(beta * inside).mul_(likelihood)
         posterior /= total(posterior, 1).unsqueeze(1)
         centred = d - total(posterior * d, 1).unsqueeze(1)
         first = total(p * outside * centred, 1)  # E_p[z] - E_posterior[z], free of cancellation
@@ -132,7 +138,7 @@ def _fit_likelihood(z: Tensor, likelihood: Tensor) -> Tensor:
 def _root(slope: Slope, beta: Tensor, low: Tensor, high: Tensor, tolerance: float = 1e-11, limit: int = 200) -> Tensor:
     """Where the slope turns from negative to positive in [low, high], for each run, starting from ``beta``.
 
-    Newton's step where it stays inside the bracket and at most halves the last move, else the geometric middle of the
+    Newton's step where it stays inside the bracket and is at most half the last move, else the geometric middle of the
     bracket. A run stops when its move is below ``tolerance`` relative to beta; stopping is its own affair, so other
     runs in the batch do not change it. Only exactly rounded operations act on beta, for the same reason.
     """

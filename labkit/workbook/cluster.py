@@ -6,7 +6,10 @@ finds the finished folders. A failing notebook is a result; only a broken worker
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,8 +41,10 @@ def run_all(jobs: list[dict], workers: int = 1, scheduler: str | None = None) ->
             with Client(scheduler, timeout="20s") as client:
                 yield from submit(client, jobs)
             return
-        with LocalCluster(n_workers=min(workers, len(jobs)), threads_per_worker=1, processes=True, memory_limit=None,
-                          dashboard_address=":0", silence_logs=logging.ERROR) as local, Client(local) as client:
+        with _deaf_to_interrupts():
+            local = LocalCluster(n_workers=min(workers, len(jobs)), threads_per_worker=1, processes=True,
+                                 memory_limit=None, dashboard_address=":0", silence_logs=logging.ERROR)
+        with local, Client(local) as client:
             yield from submit(client, jobs)
 
 
@@ -58,6 +63,20 @@ def submit(client: Any, jobs: list[dict]) -> Iterator[Result]:
         for future, job in futures.items():
             Path(job["stop"]).touch()  # cancelling does not reach a running task; run_one looks for this file
             future.cancel()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Workers started inside ignore Ctrl-C, which a terminal sends to all: this process ends them, without a page of
+    their tracebacks. Only the main thread may set this; elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _here(job: dict) -> Path | Exception:

@@ -1,4 +1,4 @@
-"""The child process: one notebook through papermill, then ``outcome.json``. ``python -m labkit.workbook.execute JOB``.
+"""The child process: one notebook through papermill. ``python -m labkit.workbook.execute JOB`` prints the outcome.
 
 It lives exactly as long as its parent: the parent holds the other end of stdin and never writes, so end of file there
 means the runner is gone (even by SIGKILL), and the kernel is killed with everything below it.
@@ -50,8 +50,7 @@ def execute(job: dict[str, Any], folder: Path) -> dict[str, Any]:
             # papermill takes braces in a path for format fields
             *(str(path).replace("{", "{{").replace("}", "}}") for path in (job["path"], executed)),
             parameters=job["parameters"], kernel_name="python3", language="python", cwd=str(Path(job["path"]).parent),
-            execution_timeout=math.ceil(job["cell_limit"]), progress_bar=False, log_output=False,
-            coalesce_streams=True)
+            execution_timeout=math.ceil(job["cell_limit"]), progress_bar=False, log_output=False)
     except PapermillExecutionError as error:
         where = f"In [{error.exec_count}]: {error.ename}: {error.evalue}"
         return _outcome("failed", "\n".join([where, *error.traceback]))
@@ -80,6 +79,28 @@ def judge(notebook: dict[str, Any]) -> dict[str, Any]:
     return _outcome("ok", "")
 
 
+def merge_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``outputs`` of a cell with the pieces of stdout and of stderr between two displays joined, and of a line that was
+    redrawn (carriage returns) its last state. nbclient's ``coalesce_streams`` does so in a time that grows with the
+    square of a line's length: minutes for one line of 200,000 characters."""
+    merged: list[dict[str, Any]] = []
+    streams: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        if output["output_type"] != "stream":
+            merged.append(output)
+            streams = {}
+        elif output["name"] in streams:
+            streams[output["name"]]["text"] += "".join(output["text"])
+        else:
+            streams[output["name"]] = output | {"text": "".join(output["text"])}
+            merged.append(streams[output["name"]])
+    for output in merged:
+        if output["output_type"] == "stream":
+            lines = (line.removesuffix("\r").rpartition("\r")[2] for line in output["text"].split("\n"))
+            output["text"] = "\n".join(lines)
+    return merged
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL to the process group of ``pid`` and to all below it: a kernel leads a session of its own, so the group
     alone would miss it. A process that is already gone is fine."""
@@ -99,8 +120,8 @@ def kill_tree(pid: int) -> None:
 
 
 def _outcome(status: str, error: str) -> dict[str, Any]:
-    """The last 40 lines of ``error`` without terminal colours."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", error).strip().splitlines()
+    """The first and last lines of ``error`` without terminal colours, short enough for the buffer of a pipe."""
+    plain = [line[:300] for line in re.sub(r"\x1b\[[0-9;]*m", "", error).strip().splitlines()]
     return {"status": status, "error": "\n".join(plain if len(plain) <= 40 else [plain[0], "...", *plain[-38:]])}
 
 
@@ -136,10 +157,14 @@ def _die_with_parent() -> None:
 
 
 def main() -> None:
+    # The outcome goes up a pipe and not into a file: "the disk is full" is an outcome too. The pipe is kept from the
+    # kernel, whose own output goes where ours does.
+    channel = os.dup(1)
+    os.dup2(2, 1)
     path = Path(sys.argv[1])
     threading.Thread(target=_die_with_parent, daemon=True).start()
     outcome = execute(json.loads(path.read_text(encoding="utf-8")), path.parent)
-    (path.parent / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+    os.write(channel, json.dumps(outcome, ensure_ascii=False).encode())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The name of a run: a hash of everything that decides its numbers.
 
-In the key: cell types, sources and tags of the notebook (not outputs, ids or timings), every parameter, the profile,
-labkit's version and source files, and the data folder where a run may read from one. Not in the key: versions of
-torch and the rest, the machine and the device; they are in the record. ``labkit run --force`` repeats a run anyway.
+In the key: the notebook's name and the types, sources and tags of its cells (not outputs, ids or timings), every
+parameter, the profile, labkit's version and source files, and the data folder where a run may read from one. Not in
+the key: versions of torch and the rest, the machine and the device; they are in the record. ``labkit run --force``
+repeats a run anyway.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _SAMPLE = 1 << 16  # bytes read at each end of a data file
 
 def run_key(notebook: Notebook, parameters: Mapping[str, Any], profile: str) -> str:
     """The 64 hexadecimal digits that name this run; the folder is called after the first 16."""
-    return _digest(source_digest(notebook), dict(parameters), profile, package_version(), package_digest(),
-                   data_identity(notebook, parameters))
+    return _digest(notebook.name, source_digest(notebook), dict(parameters), profile, package_version(),
+                   package_digest(), data_identity(notebook, parameters))
 
 
 def source_digest(notebook: Notebook) -> str:

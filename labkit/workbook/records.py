@@ -67,8 +67,8 @@ def gather(out: Path) -> Iterator[tuple[Path, Record]]:
     """Every run under ``out`` (``topic/slug/key``), oldest first; a damaged record is named on stderr and left out."""
     found = []
     for path in out.glob("*/*/*/record.json"):
-        if path.parent.name.startswith("."):  # still being written, or left behind by a killed runner
-            continue
+        if path.parent.name.startswith(".") or path.relative_to(out).parts[0] == "checkpoints":
+            continue  # still being written, left behind by a killed runner, or a fleet's own file
         try:
             found.append((path.parent, read(path.parent)))
         except ValueError as error:

@@ -22,6 +22,8 @@ _HERE = Path(__file__).parent
 # latex2mathml reads these environments under other names
 _ENVIRONMENTS = {"aligned": "split", "alignedat": "split", "gathered": "split", "gather": "split", "gather*": "split",
                  "dcases": "cases", "equation*": "equation"}
+_CONVERTED = {"align", "align*", "array", "bmatrix", "Bmatrix", "cases", "equation", "matrix", "pmatrix", "smallmatrix",
+              "split", "vmatrix", "Vmatrix"}  # of any other environment only its inside, or nothing, would be left
 _FROM_OUTSIDE = re.compile(
     r"""<(script|iframe|link|img|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
     r"""[^>]*>(?:\s*</\1>)?""", re.IGNORECASE)
@@ -35,9 +37,11 @@ def mathml(latex: str, block: bool = False) -> str:
     """
     import latex2mathml.converter
 
-    source = re.sub(r"\\(begin|end)\{([a-z]+\*?)\}",
+    source = re.sub(r"\\(begin|end)\{(\w+\*?)\}",
                     lambda m: rf"\{m[1]}{{{_ENVIRONMENTS.get(m[2], m[2])}}}", latex.strip())
     try:
+        if not set(re.findall(r"\\begin\{([^}]*)", source)) <= _CONVERTED:
+            raise ValueError("an unknown environment")
         converted = latex2mathml.converter.convert(source, display="block" if block else "inline")
     except Exception:  # the converter fails in its own many ways (StopIteration among them); the reader gets the source
         converted = "\\"
@@ -110,9 +114,10 @@ def render_or_note(folder: Path) -> None:
 def facts(record: records.Record) -> list[tuple[str, str]]:
     """What stands on top of a report, as (name, value)."""
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    commit = record.commit[:12] + (" and uncommitted changes" if record.commit.endswith("+") else "")
     return [("profile", record.profile), ("duration", duration(record.seconds)),
             ("device", record.device or "not stated"), ("started", record.started.replace("T", " ")[:16] + " UTC"),
-            ("commit", record.commit or "none"), ("versions", versions), ("run", record.key[:16])]
+            ("commit", commit or "none"), ("versions", versions), ("run", record.key[:16])]
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import keys, records
-from .execute import kill_tree
+from .execute import kill_tree, merge_streams
 from .jobs import done, final_folder
 
 STARTS = 3  # a kernel that does not come up (a port race, a loaded machine) is tried this often; a failing cell never
@@ -37,7 +37,8 @@ def run_one(job: Mapping[str, Any]) -> str:
     if done(job):
         return str(final)
     if job["package"] != keys.package_digest():
-        raise RuntimeError("this worker has another labkit than the client; install the same version on both")
+        raise RuntimeError("this worker has another labkit than the client; install the same version on both, or, if "
+                           "its files were edited in the meantime, run the command again")
     with _held(job):
         if done(job):  # the runner we waited for has done it
             return str(final)
@@ -71,29 +72,28 @@ def _attempt(job: Mapping[str, Any], folder: Path) -> dict[str, str]:
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "labkit.workbook.execute", str(folder / "job.json")], cwd=folder,
-            stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
             env=environment(job, folder, checkpoints))
     deadline = time.monotonic() + job["limit"]
-    try:
-        _warm_up()
-        while child.poll() is None:
-            if time.monotonic() > deadline:
+    with child.stdin, child.stdout as channel:
+        try:
+            _warm_up()
+            while child.poll() is None:
+                if time.monotonic() > deadline:
+                    return {"status": "timeout", "error": f"stopped after {job['limit']:g} s, the limit of the whole "
+                                                          "notebook (--minutes sets it)"}
+                if os.path.exists(job["stop"]):
+                    return {"status": "killed", "error": "stopped by hand"}
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(min(_POLL, max(0.01, deadline - time.monotonic())))
+        finally:
+            if child.poll() is None:  # too late, stopped, or Ctrl-C here; never a number somebody else has by now
                 kill_tree(child.pid)
-                return {"status": "timeout", "error": f"stopped after {job['limit']:g} s, the limit of the whole "
-                                                      "notebook (--minutes sets it)"}
-            if os.path.exists(job["stop"]):
-                kill_tree(child.pid)
-                return {"status": "killed", "error": "stopped by hand"}
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(min(_POLL, max(0.01, deadline - time.monotonic())))
-    finally:
-        if child.poll() is None:  # Ctrl-C here; never a number that the system may have given to somebody else
-            kill_tree(child.pid)
-            child.wait()
-        child.stdin.close()
+                child.wait()
+        said = channel.read()
     try:
-        return json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(said)
+    except ValueError:
         log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-20:]
         how = f"signal {-child.returncode}" if child.returncode < 0 else f"exit status {child.returncode}"
         return {"status": "killed", "error": "\n".join([f"the executor died ({how})", *log])}
@@ -132,8 +132,7 @@ def _finish(job: Mapping[str, Any], folder: Path, outcome: Mapping[str, str], st
         seconds=round(seconds, 3), cells=_cell_seconds(executed), versions=versions, commit=_commit(Path(job["path"])),
         device=_device(executed, job), worker=_worker()))
     records.write_text(folder / "params.json", json.dumps(job["parameters"], indent=1, ensure_ascii=False) + "\n")
-    for name in ("job.json", "outcome.json"):
-        (folder / name).unlink(missing_ok=True)
+    (folder / "job.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "jupyter", ignore_errors=True)
     if executed:
         from .report import render_or_note
@@ -184,6 +183,9 @@ def _executed(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError):
         path.unlink(missing_ok=True)
         return {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = merge_streams(cell["outputs"])
     notebook["metadata"].setdefault("papermill", {}).update(input_path=job["name"] + ".ipynb", output_path=path.name)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return notebook

@@ -227,7 +227,7 @@ def batches(draw):
 
 
 @given(batches(), st.integers(1, 20), st.sampled_from(["width", "mass"]))
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 def test_properties(batch, bins, binning):
     logits, labels, order = batch
     for f in (ece, mce, classwise_ece):

@@ -87,6 +87,11 @@ def test_another_data_folder_is_another_run_wherever_it_lies(write, tmp_path, mo
         data_identity(notebook, wants)
 
 
+def test_the_bundled_sets_are_those_that_need_no_folder():
+    from labkit.datasets import available
+    assert {name for name, where in available().items() if where.startswith(("bundled", "drawn"))} == set(keys.BUNDLED)
+
+
 def test_without_a_dataset_parameter_the_metadata_say_what_is_read(write, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))

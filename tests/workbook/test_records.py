@@ -40,6 +40,8 @@ def test_gather_is_by_time_and_leaves_out_what_is_being_written(tmp_path):
         folder = tmp_path / "01_a" / "01_b" / key
         folder.mkdir(parents=True)
         records.write(folder, record(started=started, status=status))
+    (tmp_path / "checkpoints" / "k" / "run").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "k" / "run" / "record.json").write_text("a fleet's own")
     assert [folder.name for folder, _ in records.gather(tmp_path)] == ["old", "new"]
     assert records.finished(tmp_path / "01_a" / "01_b" / "new")
     assert not records.finished(tmp_path / "01_a" / "01_b" / "old")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from labkit import metrics
-from labkit.metrics import runs as runs_module
+from labkit.metrics import over_runs as shared
 from labkit.streams import generator
 
 FUNCTIONS = {
@@ -47,7 +47,15 @@ def test_a_run_alone_equals_the_run_among_others_to_the_last_bit(name, n):
                            together[run].nan_to_num())
 
 
-def test_long_runs_too_where_library_sums_split_over_threads():
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_long_runs_too_where_library_sums_split_over_threads(two_threads):
     logits, labels = example(2, 70_001, 3)
     for name in ("nll", "brier", "ece", "confidence"):
         together = FUNCTIONS[name](logits, labels)
@@ -61,7 +69,7 @@ def test_chunks_change_nothing(name, monkeypatch):
     sizes = []
     isfinite = torch.Tensor.isfinite
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda x: sizes.append(x.shape[0]) or isfinite(x))
-    monkeypatch.setattr(runs_module, "CHUNK", 3 * 40 * 4)
+    monkeypatch.setattr(shared, "CHUNK", 3 * 40 * 4)
     assert torch.equal(FUNCTIONS[name](logits, labels), whole)
     assert sizes == [3, 3, 3, 1]  # ten runs, three at a time
 
@@ -164,11 +172,11 @@ def test_errors(name):
 def test_total_is_the_sum_with_a_small_error():
     x = torch.from_numpy(generator(1, "data").normal(0, 1, (3, 1001)))
     exact = torch.tensor([math.fsum(row) for row in x.tolist()], dtype=torch.float64)
-    assert (runs_module.total(x) - exact).abs().max() < 1e-13
-    assert runs_module.total(x.T, 0).equal(runs_module.total(x))
-    assert runs_module.total(x[:, :1]).equal(x[:, 0])
+    assert (shared.total(x) - exact).abs().max() < 1e-13
+    assert shared.total(x.T, 0).equal(shared.total(x))
+    assert shared.total(x[:, :1]).equal(x[:, 0])
     big = torch.full((1 << 16,), 0.1, dtype=torch.float64)
-    assert runs_module.total(big).item() == 0.1 * (1 << 16)  # powers of two: halving makes no error at all
+    assert shared.total(big).item() == 0.1 * (1 << 16)  # powers of two: halving makes no error at all
 
 
 def test_registry():

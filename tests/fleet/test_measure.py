@@ -1,0 +1,80 @@
+"""Lanes are chosen by what was measured, and remembered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import labkit as lk
+from labkit.fleet import measure
+from labkit.fleet.fit import _cadence
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine whose seconds per lane step are a table; returns the widths that were measured."""
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    measured, table = [], {}
+    monkeypatch.setattr(measure, "seconds_per_step", lambda width: (measured.append(width), table[width])[1])
+    return measured, table
+
+
+def choose(table, runs, steps=10, **more):
+    return measure.choose(lambda width, stacked, compiled: width, runs, steps, "here", "code", **more)
+
+
+def test_stacking_is_chosen_where_it_pays(machine):
+    measured, table = machine
+    table.update({1: 1.0, 4: 1.2, 16: 1.6, 32: 2.0})
+    assert choose(table, 40).width == 32
+    assert measured == [1, 4, 16, 32]
+    assert choose(table, 20).width == 16 and measured == [1, 4, 16, 32]  # remembered, not measured again
+
+
+def test_convolutions_stay_alone_and_no_time_is_lost_on_wider_lanes(machine):
+    measured, table = machine
+    table.update({1: 1.0, 4: 9.0})
+    choice = choose(table, 40)
+    assert (choice.width, choice.stacked, choice.compiled) == (1, False, False)
+    assert measured == [1, 4]
+
+
+def test_compilation_is_paid_only_where_it_is_won_back(machine):
+    _, table = machine
+    table.update({1: 0.001, 4: 0.001, 16: 0.001, 32: 0.001})
+    assert not choose(table, 32, steps=1000).compiled
+    assert choose(table, 32, steps=10**7).compiled
+    assert choose(table, 32, steps=600_000).compiled  # now warm: worth it sooner
+    assert choose(table, 32, steps=1, compile=True).compiled
+    assert not choose(table, 32, steps=10**9, compile=False).compiled
+
+
+def test_a_broken_or_read_only_memory_only_costs_a_measurement(machine, tmp_path):
+    _, table = machine
+    table.update({1: 1.0, 4: 1.0})
+    (tmp_path / "lanes.json").write_text("{ torn")
+    assert choose(table, 4).width == 4
+    assert json.loads((tmp_path / "lanes.json").read_text())["here"]["4"] == 0.25
+
+
+def test_a_real_measurement_leaves_training_as_it_was(small):
+    options = dict(methods=lk.methods.CrossEntropy(), seeds=4, epochs=2, dtype="float64", progress=False)
+    for a, b in zip(lk.fit(small, lanes="auto", **options), lk.fit(small, lanes=4, **options)):
+        torch.testing.assert_close(a.logits["last/test"], b.logits["last/test"], rtol=1e-12, atol=1e-12)
+
+
+def test_evaluation_is_spaced_to_cost_less_than_a_tenth():
+    assert _cadence(3, 100, 10, 10) == 3
+    assert _cadence("auto", 54_000, 100, 100) == 1
+    for train, validation, test in ((1438, 180, 359), (60_000, 6_000, 10_000), (500, 100, 400)):
+        every = _cadence("auto", train, validation, test)
+        assert (validation + test) / (2.2 * (train - validation) * every) <= 0.04
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a CUDA device")
+def test_a_gpu_gives_the_numbers_of_the_cpu(small):
+    options = dict(methods=lk.methods.Mixup(lk.sweep(0.2, 1.0), ema=0.9), seeds=4, epochs=2, dtype="float64", lanes=8)
+    for a, b in zip(lk.fit(small, device="cuda", **options), lk.fit(small, device="cpu", **options)):
+        torch.testing.assert_close(a.logits["last/test"], b.logits["last/test"], rtol=1e-9, atol=1e-9)
