@@ -30,7 +30,7 @@ ledger: report
 	$(BIN)/labkit ledger --out $(OUT) --save data/ledger.csv
 
 test: $(VENV)/.installed lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lab: $(VENV)/.installed
 	$(BIN)/labkit lab

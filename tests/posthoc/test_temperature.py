@@ -183,7 +183,7 @@ def test_the_best_of_a_dense_search_for_other_evidence(kind):
         assert slow_loss(1 / T[run].item(), z, L) <= min(losses) + 1e-13
 
 
-@pytest.mark.parametrize("seed", [9, 20, 23])
+@pytest.mark.parametrize("seed", [13, 78, 81])
 def test_the_lowest_of_several_minima(seed):
     rng = generator(seed, "data")
     n, K = rng.integers(2, 6), rng.integers(3, 6)
