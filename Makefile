@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= reports
-WORKERS ?= 2
+# one notebook at a time with all cores each: a fleet uses them better than two notebooks side by side
+WORKERS ?= 1
 
 .PHONY: help report test lab ledger bench lint clean
 
@@ -11,7 +12,7 @@ help:
 	@echo "make report   install into $(VENV), run the notebooks at report size, write HTML reports to $(OUT)/index.html"
 	@echo "make test     install into $(VENV), run all tests (notebooks in their smoke profile included)"
 	@echo "make lab      open JupyterLab in notebooks/"
-	@echo "make ledger   make report, then save its ledger as data/ledger.csv"
+	@echo "make ledger   make report, then save its ledger as data/ledger.csv and in the README"
 	@echo "make bench    print the speed tables"
 	@echo "make lint     ruff, and the contract of every notebook"
 
@@ -28,6 +29,7 @@ report: $(VENV)/.installed
 
 ledger: report
 	$(BIN)/labkit ledger --out $(OUT) --save data/ledger.csv
+	$(BIN)/python benchmarks/readme.py --reports $(OUT)
 
 test: $(VENV)/.installed lint
 	$(BIN)/pytest -n 2 --dist loadgroup
@@ -36,7 +38,7 @@ lab: $(VENV)/.installed
 	$(BIN)/labkit lab
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/fleet.py
+	$(BIN)/python benchmarks/fleet.py --memory --save data/speed.json
 	$(BIN)/python benchmarks/runner.py
 
 lint: $(VENV)/.installed

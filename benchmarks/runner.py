@@ -28,14 +28,24 @@ for path in sys.argv[1:]:
 
 
 def write_notebooks(folder: Path, count: int) -> list[Path]:
-    cells = [{"cell_type": "code", "id": f"cell-{i}", "metadata": {"tags": tags}, "source": source, "outputs": [],
-              "execution_count": None} for i, (tags, source) in enumerate(CELLS)]
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{i}",
+            "metadata": {"tags": tags},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for i, (tags, source) in enumerate(CELLS)
+    ]
     spec = {"name": "python3", "language": "python", "display_name": "Python 3"}
     paths = [folder / "01_bench" / f"{i:02d}_tiny.ipynb" for i in range(1, count + 1)]
     paths[0].parent.mkdir(parents=True)
     for path in paths:
-        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec},
-                                    "cells": cells}))
+        path.write_text(
+            json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": cells})
+        )
     return paths
 
 
@@ -54,18 +64,49 @@ def main() -> None:
     arguments.add_argument("--notebooks", type=int, default=4)
     arguments.add_argument("--repeats", type=int, default=3)
     asked = arguments.parse_args()
-    times: dict[str, list[float]] = {"papermill's command": [], "papermill in one process": [], "labkit run": [],
-                                     "labkit run, all done": []}
+    times: dict[str, list[float]] = {
+        "papermill's command": [],
+        "papermill in one process": [],
+        "labkit run": [],
+        "labkit run, all done": [],
+    }
     for _ in range(asked.repeats):
         with tempfile.TemporaryDirectory() as base:
             paths = [str(path) for path in write_notebooks(Path(base, "notebooks"), asked.notebooks)]
             Path(base, "plain", "01_bench").mkdir(parents=True)
-            times["papermill's command"].append(sum(
-                seconds(sys.executable, "-m", "papermill", path, path.replace("notebooks", "plain"), "-p", "seeds", "4",
-                        "--no-progress-bar") for path in paths))
+            times["papermill's command"].append(
+                sum(
+                    seconds(
+                        sys.executable,
+                        "-m",
+                        "papermill",
+                        path,
+                        path.replace("notebooks", "plain"),
+                        "-p",
+                        "seeds",
+                        "4",
+                        "--no-progress-bar",
+                    )
+                    for path in paths
+                )
+            )
             times["papermill in one process"].append(seconds(sys.executable, "-c", LOOP, *paths))
-            run = (sys.executable, "-m", "labkit.cli", "run", "all", "-p", "seeds", "4", "--workers", "1",
-                   "--notebooks", str(Path(base, "notebooks")), "--out", str(Path(base, "out")))
+            run = (
+                sys.executable,
+                "-m",
+                "labkit.cli",
+                "run",
+                "all",
+                "-p",
+                "seeds",
+                "4",
+                "--workers",
+                "1",
+                "--notebooks",
+                str(Path(base, "notebooks")),
+                "--out",
+                str(Path(base, "out")),
+            )
             times["labkit run"].append(seconds(*run, says="ok  ", times=asked.notebooks))
             times["labkit run, all done"].append(seconds(*run, says="done  ", times=asked.notebooks))
     middle = {way: median(values) for way, values in times.items()}

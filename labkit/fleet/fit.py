@@ -199,8 +199,8 @@ def _cadence(asked: int | str, train: int, validation: int, test: int) -> int:
             raise ValueError(f"evaluate_every counts epochs from 1, got {asked}")
         return int(asked)
     # A training example costs about 2.2 forward passes (the first layer needs no input gradient), and an evaluated one
-    # about 2 (scores, kept logits; measured on a CPU), so 0.04 of the multiplications are under a tenth of the time.
-    return max(1, math.ceil((validation + test) / (2.2 * max(train - validation, 1)) / 0.04))
+    # about 2.5 (scores, kept logits; measured on a CPU), so 0.035 of the multiplications are under a tenth of the time.
+    return max(1, math.ceil((validation + test) / (2.2 * max(train - validation, 1)) / 0.035))
 
 
 def _check(data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, validation, test) -> list[int]:

@@ -37,12 +37,12 @@ def build(out: Path, notebooks: Path | None = None, profiles: Iterable[str] = ("
 
 
 def cards(out: Path, runs: list[tuple[Path, records.Record]]) -> dict[str, list[dict[str, Any]]]:
-    """By topic, one card per notebook: its newest run, and links to the earlier ones."""
-    by_notebook: dict[str, list[dict[str, Any]]] = {}
+    """By topic, one card per notebook and data set, as in the ledger: the newest run, and links to the earlier ones."""
+    by_notebook: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for folder, record in reversed(runs):  # newest first
         counts = Counter(str(verdict.get("verdict")) for verdict in ledger.verdicts_of(folder))
         page = next(name for name in ("report.html", "executed.ipynb", "record.json") if (folder / name).is_file())
-        by_notebook.setdefault(record.notebook, []).append({
+        by_notebook.setdefault((record.notebook, str(record.parameters.get("dataset", ""))), []).append({
             "record": record, "took": duration(record.seconds), "counts": sorted(counts.items()),
             "link": (folder / page).relative_to(out).as_posix(), "when": record.started.replace("T", " ")[:16],
             "parameters": ", ".join(f"{name}={value}" for name, value in record.parameters.items()),
@@ -50,7 +50,7 @@ def cards(out: Path, runs: list[tuple[Path, records.Record]]) -> dict[str, list[
     topics: dict[str, list[dict[str, Any]]] = {}
     for name in sorted(by_notebook):
         newest, *earlier = by_notebook[name]
-        topics.setdefault(name.split("/")[0], []).append(newest | {"earlier": earlier})
+        topics.setdefault(name[0].split("/")[0], []).append(newest | {"earlier": earlier})
     return topics
 
 
