@@ -16,6 +16,7 @@ from labkit.datasets import cache_folder
 COMPILE_SECONDS = {"cold": 25.0, "warm": 4.0}
 COMPILE_GAIN = 0.5
 WIDTHS = (1, 4, 16, 32, 128, 512)
+SHORT = 4000  # model-steps; a measurement costs some seconds, and work that is over sooner is stacked unmeasured
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
     """
     memory = Memory()
     known = memory.get(situation) or {}
+    if not known and runs * steps < SHORT and compile is not True:
+        return Choice(min(runs, 32), runs > 1, False)
     for width in [w for w in WIDTHS if w <= runs]:
         if str(width) not in known:
             known[str(width)] = seconds_per_step(make_lane(width, width > 1, False)) / width

@@ -21,7 +21,7 @@ def machine(monkeypatch, tmp_path):
     return measured, table
 
 
-def choose(table, runs, steps=10, **more):
+def choose(table, runs, steps=10_000, **more):
     return measure.choose(lambda width, stacked, compiled: width, runs, steps, "here", "code", **more)
 
 
@@ -48,6 +48,18 @@ def test_compilation_is_paid_only_where_it_is_won_back(machine):
     assert choose(table, 32, steps=10**7).compiled
     assert choose(table, 32, steps=600_000).compiled  # now warm: worth it sooner
     assert choose(table, 32, steps=1, compile=True).compiled
+
+
+def test_short_work_is_not_measured(machine):
+    measured, table = machine
+    choice = choose(table, 20, steps=100)
+    assert (choice.width, choice.stacked, choice.compiled, measured) == (20, True, False, [])
+    assert not choose(table, 1, steps=100).stacked
+
+
+def test_told_not_to_compile_nothing_is_compiled(machine):
+    _, table = machine
+    table.update({1: 0.001, 4: 0.001, 16: 0.001, 32: 0.001})
     assert not choose(table, 32, steps=10**9, compile=False).compiled
 
 
