@@ -182,7 +182,7 @@ class Lane:
         loss = self.train_steps(*self.epoch_draws(self.epoch)) / self.steps
         self.epoch += 1
         if self.recipe.method.has_epoch_end:
-            progress = torch.tensor(self.epoch / self.settings.epochs, dtype=self.settings.dtype)
+            progress = self.clock["progress"].new_tensor(self.epoch / self.settings.epochs)
             ended = vmap(self.recipe.end_epoch, in_dims=(0, 0, None))(self.state, self.values, progress)
             self.state["method"].update(ended)
         broken = ~loss.isfinite().cpu() & (self.record.diverged == 0)
@@ -239,14 +239,14 @@ class Lane:
         logits = {"test": self.predict("test")}
         truth = self.views["test"][1]
         correct = logits["test"].argmax(-1) == truth
-        scores["test/accuracy"] = correct.double().mean(-1)
+        scores["test/accuracy"] = correct.to(self.settings.dtype).mean(-1)
         scores["test/nll"] = _nll(logits["test"], truth)
         score = {"oracle": scores["test/accuracy"]}
         if self.views["validation"][1].numel():
             logits["validation"] = self.predict("validation")
             score["selected"] = scores["validation/agreement"] = self._agreement(logits["validation"])
         for name, value in scores.items():
-            record.curves.setdefault(name, []).append(value.double().cpu())
+            record.curves.setdefault(name, []).append(value.cpu().double())
         for answer, value in score.items():
             first = answer not in record.best
             before = record.best.get(answer)
@@ -279,7 +279,7 @@ class Lane:
 
 def _nll(logits: Tensor, truth: Tensor) -> Tensor:
     z = logits.gather(-1, truth[..., None])[..., 0]
-    return (logits.logsumexp(-1) - z).double().mean(-1)
+    return (logits.logsumexp(-1) - z).mean(-1)
 
 
 def _keep(held: dict[str, Tensor], name: str, fresh: Tensor, better: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from toys import Bagging, Crowd, Memory, Pair, PerEpoch, ProportionLoss
+from toys import Bagging, Crowd, Memory, Pair, PerEpoch, ProportionLoss, Tagging, TagLoss
 
 import labkit as lk
 from labkit import methods as m
@@ -27,6 +27,7 @@ METHODS = {
     "per epoch": (PerEpoch(), Clean()),
     "votes": (m.EvidenceLikelihood(), Crowd()),
     "bags": (ProportionLoss(), Bagging()),
+    "tags": (TagLoss(), Tagging()),
 }
 
 

@@ -109,6 +109,42 @@ class Bags(Evidence):
         return -(logits.softmax(-1).mean(0) - self.proportions.mean(0)).abs().sum()
 
 
+class Tags(Evidence):
+    """Several labels per example: yes (1), no (0), unknown (-1)."""
+
+    fields = ("tags",)
+
+    def __init__(self, tags):
+        self.tags, self.n_classes = tags, tags.shape[1]
+
+    def agreement(self, logits):
+        known = self.tags >= 0
+        return (((logits > 0) == (self.tags > 0)) & known).sum() / known.sum()
+
+
+@dataclass(frozen=True)
+class Tagging(Annotator):
+    known: float = 0.5
+
+    def __call__(self, labels, features, rng):
+        tags = one_hot(labels.labels, labels.n_classes).long()
+        return Tags(torch.where(torch.from_numpy(rng.random(tags.shape) < self.known), tags, -1))
+
+
+@dataclass
+class TagLoss(Method):
+    """Binary cross entropy on the tags that are known."""
+
+    accepts = (Tags,)
+
+    def loss(self, logits, evidence):
+        tags = evidence.tags
+        per_tag = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, tags.clamp_min(0).to(logits.dtype), reduction="none"
+        )
+        return (per_tag * (tags >= 0)).sum(-1)
+
+
 @dataclass(frozen=True)
 class Bagging(Annotator):
     size: int = 4
