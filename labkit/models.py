@@ -29,16 +29,19 @@ class Model(nn.Module):
 
 
 class Linear(nn.Linear):
-    """``nn.Linear``; a narrow one (10 classes, say) writes its product as ``(W x^T)^T``.
+    """``nn.Linear``, with ReLU if asked, computed with examples along the columns: ``relu(W x^T + b)^T``.
 
-    The numbers are the same. Stacked over runs, the products of a narrow layer then come out of the fast side of the
-    batched matrix product: measured 2 to 4 times faster on a CPU than in the usual order.
+    The numbers are those of ``nn.Linear`` and ``relu``. Stacked over runs on a CPU, the products come out of the fast
+    side of the batched matrix product in this order: 2 to 4 times faster for a narrow layer such as ten classes.
     """
 
+    def __init__(self, features_in: int, features_out: int, relu: bool = False):
+        super().__init__(features_in, features_out)
+        self.relu = relu
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.out_features > 32:
-            return super().forward(x)
-        return torch.matmul(self.weight, x.mT).mT + self.bias
+        columns = torch.matmul(self.weight, x.mT) + self.bias[:, None]
+        return (columns.relu() if self.relu else columns).mT
 
 
 class Residual(nn.Module):
@@ -116,7 +119,7 @@ class MLP(Architecture):
 
     def build(self, shape, image_shape, n_classes):
         widths = [math.prod(shape), *self.hidden]
-        layers = [layer for pair in pairwise(widths) for layer in (Linear(*pair), nn.ReLU())]
+        layers = [Linear(a, b, relu=True) for a, b in pairwise(widths)]
         return Model(nn.Sequential(nn.Flatten(), *layers), Linear(widths[-1], n_classes))
 
 
@@ -138,7 +141,7 @@ class LeNet(Architecture):
         )  # fmt: skip
         flat = b * (h // 4) * (w // 4)
         first, second = self.hidden
-        dense = nn.Sequential(Linear(flat, first), nn.ReLU(), Linear(first, second), nn.ReLU())
+        dense = nn.Sequential(Linear(flat, first, relu=True), Linear(first, second, relu=True))
         return Model(nn.Sequential(convolutions, dense), Linear(second, n_classes))
 
 

@@ -37,6 +37,8 @@ def test_our_linear_is_torchs():
     a = torch.autograd.grad(ours(x).square().sum(), [x, ours.weight, ours.bias])
     b = torch.autograd.grad(y.square().sum(), [x, ours.weight, ours.bias])
     torch.testing.assert_close(a, b)
+    ours.relu = True
+    torch.testing.assert_close(ours(x), y.relu())
 
 
 def test_examples_of_a_batch_do_not_touch():

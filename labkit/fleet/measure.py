@@ -16,6 +16,7 @@ from labkit.datasets import cache_folder
 COMPILE_SECONDS = {"cold": 25.0, "warm": 4.0}
 COMPILE_GAIN = 0.5
 WIDTHS = (1, 4, 16, 32, 128, 512)
+CLEARLY = 1.25
 SHORT = 4000  # model-steps; a measurement costs some seconds, and work that is over sooner is stacked unmeasured
 
 
@@ -75,7 +76,10 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
             memory.put(situation, known)
         if known[str(width)] > 2 * known["1"]:
             break  # stacking loses badly; wider loses more
-    width = min((w for w in WIDTHS if w <= runs and str(w) in known), key=lambda w: known[str(w)])
+    measured = {w: known[str(w)] for w in WIDTHS if w <= runs and str(w) in known}
+    # a narrow lane unless a wider one clearly wins: a few steps are a noisy measurement, and convolutions, which gain
+    # little from stacking, lose again when compiled
+    width = min(w for w, seconds in measured.items() if seconds <= CLEARLY * min(measured.values()))
     if width == 1:
         return Choice(1, False, False)
     if compile != "auto":

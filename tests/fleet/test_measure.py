@@ -33,6 +33,13 @@ def test_stacking_is_chosen_where_it_pays(machine):
     assert choose(table, 20).width == 16 and measured == [1, 4, 16, 32]  # remembered, not measured again
 
 
+def test_a_gain_within_the_noise_is_no_reason_to_stack(machine):
+    _, table = machine
+    table.update({1: 1.0, 4: 3.6, 16: 13.5, 32: 28.0})
+    assert choose(table, 32).width == 1
+    assert choose({**table}, 32).stacked is False
+
+
 def test_convolutions_stay_alone_and_no_time_is_lost_on_wider_lanes(machine):
     measured, table = machine
     table.update({1: 1.0, 4: 9.0})
