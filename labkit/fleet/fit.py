@@ -158,6 +158,7 @@ def results(lane: Lane, seconds: float) -> list[Run]:
     logits = {k: v.cpu() for k, v in record.logits.items()}
     params = {k: v.cpu() for k, v in lane.weights().items()}
     splits = {s: getattr(lane.task, s)[lane.row].cpu() for s in ("train", "validation", "test")}
+    given = lane.task.given()
     runs = []
     for i, plan in enumerate(lane.plans):
         broken = int(record.diverged[i])
@@ -170,6 +171,7 @@ def results(lane: Lane, seconds: float) -> list[Run]:
                 params={k: v[i].clone() for k, v in params.items()},
                 logits={k: v[i].clone() for k, v in logits.items()},
                 index={k: v[i].clone() for k, v in splits.items()},
+                given={k: v[lane.row[i]].cpu() for k, v in given.items()},
             )
         )  # fmt: skip
     return runs

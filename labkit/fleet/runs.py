@@ -24,6 +24,8 @@ class Run:
     Attributes:
         curves: name ("test/accuracy") -> values at ``epochs``. logits: "last/test" -> ``(n, K)``.
         answers: "last", "selected", "oracle" -> epoch. index: split -> positions in the data set.
+        given: what the annotator said of the validation split: "labels" ``(n,)``, or "likelihood" ``(n, K)``; empty for
+            evidence that is not pointwise.
         diverged: epoch in which the loss stopped being a number, 0 if it never did. seconds: this run's share.
     """
 
@@ -40,8 +42,9 @@ class Run:
     params: dict[str, Tensor] = field(repr=False, default_factory=dict)
     logits: dict[str, Tensor] = field(repr=False, default_factory=dict)
     index: dict[str, Tensor] = field(repr=False, default_factory=dict)
+    given: dict[str, Tensor] = field(repr=False, default_factory=dict)
 
-    _TENSORS = ("params", "logits", "index")
+    _TENSORS = ("params", "logits", "index", "given")
 
     def to_flat(self) -> tuple[dict, dict[str, Tensor]]:
         """Plain values, and tensors by "kind:name"."""
@@ -162,8 +165,8 @@ class Runs(Sequence):
 
         Args:
             metric: a name in :data:`labkit.metrics.METRICS`. at: "last", "selected" or "oracle".
-            temperature: first divide the logits by the temperature fitted on the run's validation split (its labels
-                as given by the annotator would be the honest ones; where they are clean these are the same).
+            temperature: first divide the logits by the temperature fitted on the run's validation split, with the
+                labels (or other evidence) that the annotator gave there, clean or not.
         """
         from labkit.metrics import metric as find
 
@@ -209,10 +212,14 @@ class Runs(Sequence):
         return torch.stack([self.context.data.y[run.index[split]] for run in self])
 
     def temperatures(self, at: str = "last") -> Tensor:
-        """``(runs,)`` temperatures fitted on each run's validation split, never on test data."""
+        """``(runs,)`` temperatures fitted on each run's validation split with the evidence given there, never on test
+        data and never with clean labels that the annotator did not hand out."""
         from labkit.posthoc import fit_temperature
 
-        return fit_temperature(self.logits("validation", at), self.labels("validation"))
+        for kind in ("labels", "likelihood"):
+            if all(kind in run.given for run in self):
+                return fit_temperature(self.logits("validation", at), torch.stack([run.given[kind] for run in self]))
+        raise LookupError("a temperature needs validation data with pointwise evidence of one form for all runs")
 
     def weights(self) -> dict[str, Tensor]:
         """Stacked final weights, name -> ``(runs, ...)``; runs must be of one method."""

@@ -42,6 +42,18 @@ class Task:
     def evidence_of(self, row: int) -> Evidence:
         return self.form.view(self.n_classes, {k: v[row] for k, v in self.evidence.items()})
 
+    def given(self) -> dict[str, Tensor]:
+        """What annotators said of the validation split, ``(rows, n)`` labels or ``(rows, n, K)`` likelihoods."""
+        if not self.held_out or self.members is not None:
+            return {}
+        if self.form is Labels and "transition" not in self.held_out:
+            return {"labels": self.held_out["labels"]}
+        try:
+            rows = [{k: v[row] for k, v in self.held_out.items()} for row in range(len(self.validation))]
+            return {"likelihood": torch.stack([self.form.view(self.n_classes, r).likelihood() for r in rows])}
+        except TypeError:  # a form without a likelihood per example
+            return {}
+
     def to_device(self, device, dtype) -> Task:
         cast = lambda t: t.to(device, dtype if t.is_floating_point() else None)
         tree = lambda held: {k: cast(v) for k, v in held.items()}

@@ -90,6 +90,22 @@ def test_last_selected_and_oracle_are_kept_apart(small):
     assert best["oracle"] >= best["selected"] and best["oracle"] >= best["last"]
 
 
+def test_temperature_is_fitted_with_the_labels_that_were_given(small):
+    """Under label noise the honest temperature is higher: the noisy labels say that the network should doubt."""
+    from labkit.posthoc import fit_temperature
+
+    noisy = lk.fit(small, Symmetric(0.4), methods=m.CrossEntropy(), seeds=3, **QUICK)
+    clean = fit_temperature(noisy.logits("validation"), noisy.labels("validation"))
+    assert (noisy.temperatures() > 1.2 * clean).all()
+    given = torch.stack([run.given["labels"] for run in noisy])
+    assert 0.25 < (given != noisy.labels("validation")).double().mean() < 0.55
+    torch.testing.assert_close(noisy.temperatures(), fit_temperature(noisy.logits("validation"), given))
+    known = lk.fit(small, Symmetric(0.4, reveal=True), methods=m.EvidenceLikelihood(), seeds=3, **QUICK)
+    assert known[0].given["likelihood"].shape == (60, 3) and known.temperatures().isfinite().all()
+    with pytest.raises(LookupError, match="pointwise evidence"):
+        lk.fit(small, methods=m.CrossEntropy(), seeds=1, validation=0.0, **QUICK).temperatures()
+
+
 def test_temperature_is_fitted_on_validation_data(small):
     runs = lk.fit(small, methods=m.CrossEntropy(), seeds=3, **QUICK)
     from labkit.posthoc import fit_temperature

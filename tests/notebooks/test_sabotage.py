@@ -51,7 +51,7 @@ def made_up(settings: dict[tuple, tuple[float, float]]) -> Runs:
             }
             runs.append(
                 Run(f"{method}{values}{seed}", method, seed, dict(values), [1], {}, {"last": 1}, 0, 1.0, "cpu", {}, z,
-                    {"validation": index, "test": index})
+                    {"validation": index, "test": index}, {"labels": data.y[index]})
             )  # fmt: skip
     return Runs(runs, Context(data, None, {}, torch.float32))
 
