@@ -106,14 +106,19 @@ def fit(
         for name in methods:
             mine = [(plan, row) for plan, row in zip(todo, task.row) if plan.name == name]
             if mine:
-                for run in _train(mine, moved, settings, store, lanes, compile, checkpoint_every, bar):
+                total = sum(plan.name == name for plan in plans)
+                for run in _train(mine, total, moved, settings, store, lanes, compile, checkpoint_every, bar):
                     done[run.key] = run
         bar.close()
     return Runs([done[plan.key] for plan in plans], context)
 
 
-def _train(mine, task: Task, settings: Settings, store: Store, lanes, compile, checkpoint_every, bar):
-    """Train one method's runs lane by lane; yields finished runs."""
+def _train(mine, total: int, task: Task, settings: Settings, store: Store, lanes, compile, checkpoint_every, bar):
+    """Train one method's runs lane by lane; yields finished runs.
+
+    Lanes are cut as for all ``total`` runs of the method, so that after an interruption the remaining ones fall into
+    the same lanes and find their checkpoints.
+    """
     plans, rows = [p for p, _ in mine], [r for _, r in mine]
     make = lambda a, b, stacked, compiled: Lane(plans[a:b], rows[a:b], task, settings, stacked, compiled)
     steps = settings.epochs * (task.units // settings.batch_size)
@@ -127,8 +132,8 @@ def _train(mine, task: Task, settings: Settings, store: Store, lanes, compile, c
     else:
         width = 1 if lanes == "auto" else min(int(lanes), len(plans))
         choice = Choice(width, width > 1, compile is True)
-    pieces = max(1, round(len(plans) / choice.width))
-    width = math.ceil(len(plans) / pieces)  # equal lanes: one shape, one compilation
+    pieces = max(1, round(total / choice.width))
+    width = math.ceil(total / pieces)  # equal lanes: one shape, one compilation
     for a in range(0, len(plans), width):
         lane = make(a, min(a + width, len(plans)), choice.stacked, choice.compiled)
         keys = [plan.key for plan in lane.plans]

@@ -93,6 +93,27 @@ def test_killed_in_the_middle_the_same_command_finishes_the_rest(small, tmp_path
     assert not list(tmp_path.glob("lane-*")) and not list(tmp_path.glob(".*"))
 
 
+def test_lanes_are_cut_alike_before_and_after_an_interruption(small, tmp_path, monkeypatch):
+    options = dict(methods=SMOOTHING, seeds=5, out=tmp_path, checkpoint_every=0.0, **{**QUICK, "lanes": 3})
+    epoch, trained = Lane.train_epoch, []
+
+    def interrupted(self):
+        if len(trained) == 5:  # three epochs of the first lane of four runs, two of the second
+            raise KeyboardInterrupt
+        trained.append(len(self.plans))
+        epoch(self)
+
+    monkeypatch.setattr(Lane, "train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lk.fit(small, **options)
+    assert trained == [4] * 5
+    rest = []
+    monkeypatch.setattr(Lane, "train_epoch", lambda self: (rest.append((len(self.plans), self.epoch)), epoch(self)))
+    lk.fit(small, **options)
+    assert rest == [(4, 2), (2, 0), (2, 1), (2, 2)]
+    assert not list(tmp_path.glob("lane-*"))
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
 def test_a_damaged_result_is_named_set_aside_and_trained_again(small, tmp_path, capsys, damage):
     lk.fit(small, methods=SMOOTHING, seeds=1, out=tmp_path, **QUICK)
