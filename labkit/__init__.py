@@ -21,6 +21,9 @@ _PUBLIC = {
     "Soft": ("labkit.evidence", "Soft"),
     "Candidates": ("labkit.evidence", "Candidates"),
     "sweep": ("labkit.fleet", "sweep"),
+    "Stages": ("labkit.fleet", "Stages"),
+    "Ramp": ("labkit.fleet", "Ramp"),
+    "Cosine": ("labkit.fleet", "Cosine"),
     "fit": ("labkit.fleet", "fit"),
     "Runs": ("labkit.fleet", "Runs"),
     "SGD": ("labkit.fleet", "SGD"),
@@ -33,8 +36,8 @@ _PUBLIC = {
     **{
         name: (f"labkit.{name}", None)
         for name in (
-            "annotate", "claims", "datasets", "evidence", "fleet", "losses", "methods", "metrics", "models",
-            "plots", "posthoc", "streams", "workbook",
+            "annotate", "augment", "claims", "datasets", "evidence", "fleet", "losses", "methods", "metrics", "models",
+            "plots", "posthoc", "streams", "theory", "workbook",
         )
     },
 }  # fmt: skip

@@ -75,10 +75,10 @@ class Evidence:
 
 
 class Labels(Evidence):
-    """One class index per example, possibly wrong.
+    """One class index per example (or per place in an example), possibly wrong.
 
     Args:
-        labels: ``(n,)`` whole numbers in ``0 .. n_classes - 1``.
+        labels: ``(n,)`` or ``(n, P)`` whole numbers in ``0 .. n_classes - 1``.
         n_classes: number of classes K.
         transition: optional ``(K, K)`` row-stochastic matrix, ``transition[c, l] = P(label l | class c)``. Without it
             a label is taken at its word: the likelihood is one-hot.
@@ -91,14 +91,14 @@ class Labels(Evidence):
     shared = ("transition",)
 
     def __init__(self, labels, n_classes: int, transition=None):
-        self.labels = _whole_numbers(labels, "labels")
+        self.labels = _whole_numbers(labels, "labels", dimensions=(1, 2))
         self.n_classes = int(n_classes)
         outside = (self.labels < 0) | (self.labels >= n_classes)
         if outside.any():
-            first = int(outside.nonzero()[0])
+            first = outside.nonzero()[0].tolist()
             raise ValueError(
                 f"{int(outside.sum())} labels lie outside 0..{n_classes - 1}; the first is "
-                f"{int(self.labels[first])} at position {first}"
+                f"{int(self.labels[tuple(first)])} at position {', '.join(map(str, first))}"
             )
         self.transition = None if transition is None else stochastic_matrix(transition, n_classes)
 
@@ -109,10 +109,10 @@ class Labels(Evidence):
 
 
 class Soft(Evidence):
-    """A distribution over the classes per example (human votes, a teacher).
+    """A distribution over the classes per example (human votes, a teacher), or per place in an example.
 
     Args:
-        probs: ``(n, K)``, rows not negative and summing to 1 within 1e-4.
+        probs: ``(n, K)`` or ``(n, P, K)``, rows not negative and summing to 1 within 1e-4.
 
     Raises:
         ValueError: rows that are not distributions. (Targets that leave the simplex on purpose, as in negative
@@ -123,7 +123,7 @@ class Soft(Evidence):
 
     def __init__(self, probs):
         self.probs = _distributions(probs, "probs")
-        self.n_classes = self.probs.shape[1]
+        self.n_classes = self.probs.shape[-1]
 
     def likelihood(self) -> Tensor:
         return self.probs
@@ -201,20 +201,21 @@ def stochastic_matrix(matrix, n_classes: int | None = None) -> Tensor:
 def _whole_numbers(values, what: str, dimensions: tuple[int, ...] = (1,)) -> Tensor:
     values = torch.as_tensor(values)
     if values.is_floating_point() or values.dtype == torch.bool or values.ndim not in dimensions:
-        raise ValueError(f"{what} are whole numbers of shape (n,), got {values.dtype} of shape {tuple(values.shape)}")
+        shapes = "(n,) or (n, P)" if 2 in dimensions else "(n,)"
+        raise ValueError(f"{what} are whole numbers of shape {shapes}, got {values.dtype}, shape {tuple(values.shape)}")
     return values.long()
 
 
 def _distributions(probs, what: str) -> Tensor:
     probs = torch.as_tensor(probs)
     probs = probs if probs.is_floating_point() else probs.to(torch.get_default_dtype())
-    if probs.ndim != 2:
-        raise ValueError(f"{what} have shape (examples, classes), got {tuple(probs.shape)}")
-    bad = ~((probs >= 0).all(1) & ((probs.sum(1) - 1).abs() <= 1e-4))  # also true for NaN
+    if probs.ndim not in (2, 3):
+        raise ValueError(f"{what} have shape (examples, [places,] classes), got {tuple(probs.shape)}")
+    bad = ~((probs >= 0).all(-1) & ((probs.sum(-1) - 1).abs() <= 1e-4))  # also true for NaN
     if bad.any():
-        row = int(bad.nonzero()[0])
+        row = tuple(bad.nonzero()[0].tolist())
         raise ValueError(
-            f"{int(bad.sum())} rows of {what} are not distributions; the first is row {row}: "
+            f"{int(bad.sum())} rows of {what} are not distributions; the first is row {', '.join(map(str, row))}: "
             f"{[round(v, 4) for v in probs[row].tolist()]} with sum {float(probs[row].sum()):.6g}"
         )
     return probs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -17,9 +18,14 @@ class Annotator:
     ``(n, ...)`` the inputs, ``rng`` a NumPy generator. Subclasses are dataclasses; their number-valued fields may be a
     ``labkit.sweep``. At one seed the same uniform numbers are used whatever the rate, so a higher rate flips a
     superset of the examples and differences between rates are paired.
+
+    ``needs`` names what else an annotator wants to know of its examples, "posterior" (the true one) or an entry of
+    ``Data.side``; it is handed to the call by that name.
     """
 
-    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator) -> Evidence:
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Evidence:
         raise NotImplementedError
 
     def __rshift__(self, then: Annotator) -> Chain:
@@ -33,7 +39,11 @@ class Chain(Annotator):
 
     links: tuple[Annotator, ...]
 
-    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator) -> Evidence:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for link in self.links for name in link.needs))
+
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Evidence:
         evidence: Evidence = labels
         for link in self.links:
             if not isinstance(evidence, Labels):
@@ -41,7 +51,7 @@ class Chain(Annotator):
                     f"{type(link).__name__} annotates labels, but the annotator before it in the chain returned "
                     f"{type(evidence).__name__}; put it first"
                 )
-            evidence = link(evidence, features, rng)
+            evidence = link(evidence, features, rng, **{name: known[name] for name in link.needs})
         return evidence
 
 

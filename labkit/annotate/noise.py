@@ -33,7 +33,7 @@ class _ByMatrix(Annotator):
     def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator) -> Labels:
         k = labels.n_classes
         matrix = stochastic_matrix(self.transition(k), k)
-        said = draw_labels(matrix.numpy(), labels.labels.numpy(), rng.random(len(labels)))
+        said = draw_labels(matrix.numpy(), labels.labels.numpy(), rng.random(labels.labels.shape))
         known = matrix if labels.transition is None else labels.transition @ matrix  # noise upon noise
         return Labels(torch.from_numpy(said), k, known if self.reveal else None)
 
@@ -48,7 +48,7 @@ def draw_labels(matrix: np.ndarray, classes: np.ndarray, uniform: np.ndarray) ->
     order = np.stack([np.roll(np.arange(k), -(c + 1)) for c in range(k)])  # c + 1, c + 2, ..., c
     cumulative = np.take_along_axis(matrix, order, 1).cumsum(1)
     cumulative[:, -1] = np.inf  # rounding must not let a draw fall off the end
-    slot = (uniform[:, None] >= cumulative[classes]).sum(1)
+    slot = (uniform[..., None] >= cumulative[classes]).sum(-1)
     return order[classes, slot]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -32,14 +33,16 @@ class Data:
 
     name: str
     x: torch.Tensor  # (n, ...) float32, standardised
-    y: torch.Tensor  # (n,) int64, clean class indices
+    y: torch.Tensor  # (n,) int64, clean class indices; (n, P) where each of P places in an example has a class
     classes: tuple[str, ...]  # K names
     test: torch.Tensor | None = None  # (m,) int64, the official test set; None: each seed draws its own
-    posterior: torch.Tensor | None = None  # (n, K) float64, the true P(class | x) where it is known
+    posterior: torch.Tensor | None = None  # (*y.shape, K) float64, the true P(class | x) where it is known
     image_shape: tuple[int, ...] | None = None  # (H, W) or (C, H, W) if one row of x is an image
     pixel_mean: tuple[float, ...] = (0.0,)  # x = (pixel - mean) / std, one value or one per channel; pixels in [0, 1]
     pixel_std: tuple[float, ...] = (1.0,)
     source: str = ""  # where the numbers came from, when that matters to a reader
+    side: Mapping[str, torch.Tensor] = field(default_factory=dict)  # (n, ...): what else is known of an example
+    # (its environment, the time to the next event); methods see it in their batches, annotators may ask for it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
@@ -47,6 +50,7 @@ class Data:
         self._check_labels()
         self._check_test()
         self._check_posterior()
+        self._check_side()
         if self.image_shape is not None and math.prod(self.image_shape) != math.prod(self.shape):
             raise ValueError(f"{self.name}: image_shape {self.image_shape} holds {math.prod(self.image_shape)} values, "
                              f"an example of shape {self.shape} has {math.prod(self.shape)}")
@@ -68,9 +72,11 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of a SHA-256 over x, y and test: changes when any value or index changes."""
+        """16 hexadecimal digits of a SHA-256 over x, y, test and side: changes when any value or index changes."""
         digest = hashlib.sha256()
-        for tensor in (self.x, self.y, self.test):
+        for name in sorted(self.side):
+            digest.update(name.encode())
+        for tensor in (self.x, self.y, self.test, *(self.side[name] for name in sorted(self.side))):
             if tensor is None:
                 digest.update(b"none")
             else:
@@ -86,6 +92,8 @@ class Data:
 
     def split(self, seed: int, validation: float = 0.1, test: float = 0.2) -> Split:
         """Train, validation and test indices, stratified by class, from the stream ``(seed, "split")``.
+
+        Examples with a class in each of many places are not stratified.
 
         Without an official test set ``validation`` and ``test`` are fractions of all examples. With one, test is that
         set for every seed, the argument ``test`` is not used and ``validation`` is a fraction of the other examples.
@@ -128,6 +136,7 @@ class Data:
             self, x=self.x[index], y=self.y[index],
             test=None if self.test is None else torch.arange(len(keep[0]), len(index)),
             posterior=None if self.posterior is None else self.posterior[index],
+            side={name: value[index] for name, value in self.side.items()},
             source=f"{self.source}{'; ' if self.source else ''}subset of {len(index):,} from {self.n:,}",
         )
 
@@ -149,7 +158,7 @@ class Data:
 
     def _draw(self, pool: np.ndarray, total: int, rng: np.random.Generator, *, least: int = 0, spare: int = 0):
         """A mask over ``pool`` with ``total`` True, stratified; each class gives >= ``least`` and keeps ``spare``."""
-        labels = self.y.cpu().numpy()[pool]
+        labels = self.y.cpu().numpy()[pool] if self.y.ndim == 1 else np.zeros(len(pool), dtype=np.int64)
         counts = np.bincount(labels, minlength=self.n_classes)
         sizes = allocate(counts, total, np.minimum(counts, least), np.maximum(counts - spare, 0))
         mask = np.zeros(len(pool), dtype=bool)
@@ -167,18 +176,20 @@ class Data:
                 came = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
                 raise TypeError(f"{self.name}: {name} must be a {dtype} tensor, got {came}; "
                                 f"use torch.as_tensor({name}, dtype={dtype})")
-        if self.y.ndim != 1 or self.x.ndim < 2 or len(self.x) != len(self.y) or self.x.numel() == 0:
-            raise ValueError(f"{self.name}: expected x of shape (n, ...) and y of shape (n,) with n > 0, got "
+        if self.y.ndim not in (1, 2) or self.x.ndim < 2 or len(self.x) != len(self.y) or self.x.numel() == 0 \
+                or self.y.numel() == 0:
+            raise ValueError(f"{self.name}: expected x of shape (n, ...) and y of shape (n,) or (n, P) with n > 0, got "
                              f"{tuple(self.x.shape)} and {tuple(self.y.shape)}")
         check_finite(self.name, self.x)
 
     def _check_labels(self) -> None:
         if self.n_classes < 2:
             raise ValueError(f"{self.name}: expected at least two class names, got {self.classes}")
-        wrong = ((self.y < 0) | (self.y >= self.n_classes)).nonzero().flatten()
+        wrong = ((self.y < 0) | (self.y >= self.n_classes)).nonzero()
         if len(wrong):
+            first = wrong[0].tolist()
             raise ValueError(f"{self.name}: {len(wrong)} labels are outside 0 .. {self.n_classes - 1} for "
-                             f"{self.n_classes} classes, the first at y[{int(wrong[0])}] = {int(self.y[wrong[0]])}; "
+                             f"{self.n_classes} classes, the first at y{first} = {int(self.y[tuple(first)])}; "
                              "drop unlabelled examples, or name all classes")
 
     def _check_test(self) -> None:
@@ -194,9 +205,19 @@ class Data:
         p = self.posterior
         if p is None:
             return
-        if p.shape != (self.n, self.n_classes) or not (p >= 0).all() or not ((p.sum(1) - 1).abs() < 1e-9).all():
-            raise ValueError(f"{self.name}: posterior must be ({self.n}, {self.n_classes}) probabilities with rows "
-                             f"that sum to 1, got shape {tuple(p.shape)}")
+        shape = (*self.y.shape, self.n_classes)
+        if p.shape != shape or not (p >= 0).all() or not ((p.sum(-1) - 1).abs() < 1e-9).all():
+            raise ValueError(f"{self.name}: posterior must be {shape} probabilities with rows that sum to 1, "
+                             f"got shape {tuple(p.shape)}")
+
+    def _check_side(self) -> None:
+        for name, value in self.side.items():
+            if name == "posterior" or not isinstance(value, torch.Tensor) or len(value) != self.n:
+                came = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+                raise ValueError(f"{self.name}: side[{name!r}] must be a tensor with a row for each of the {self.n} "
+                                 f"examples (and not be called posterior), got {came}")
+            if value.is_floating_point():
+                check_finite(f"{self.name}, side[{name!r}]", value)
 
 
 def check_finite(name: str, x: torch.Tensor) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from labkit import __version__
 from labkit.annotate import Annotator, Clean
+from labkit.augment import Augmentation
 from labkit.datasets import Data
 from labkit.fleet.lanes import Lane, Settings
 from labkit.fleet.measure import Choice, choose
@@ -38,6 +39,7 @@ def fit(
     batch_size: int = 64,
     optimiser: Optimiser | None = None,
     schedule: str = "cosine",
+    augmentation: Augmentation | None = None,
     validation: float = 0.1,
     test: float = 0.2,
     device: str = "auto",
@@ -61,6 +63,7 @@ def fit(
         epochs, batch_size, optimiser (default SGD, learning rate 0.05, momentum 0.9), schedule ("cosine", "constant"):
             the training. Batches are always full: what is left over at the end of an epoch is dropped (the order is
             new in each).
+        augmentation: from ``labkit.augment``: a random change of the inputs, drawn anew for every batch.
         validation, test: shares of the data; an official test set is used as it is.
         device: "auto" (cuda, then mps, then cpu) or a torch device. dtype: "float32" or "float64".
         evaluate_every: epochs between evaluations; "auto" is 1 unless that would cost over a tenth of the training
@@ -79,7 +82,9 @@ def fit(
     """
     methods = {type(methods).__name__: methods} if isinstance(methods, Method) else dict(methods)
     annotator, optimiser = annotator or Clean(), optimiser or SGD()
-    seeds = _check(data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, validation, test)
+    seeds = _check(
+        data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, augmentation, validation, test
+    )  # fmt: skip
     arch, where = architecture(model), pick_device(device)
     number = look_up("dtype", dtype, DTYPES)
     initialised(arch, data)  # says at once if the model does not fit the data
@@ -91,14 +96,14 @@ def fit(
     common = {
         "data": data.fingerprint, "model": describe(arch), "epochs": epochs, "batch": batch_size,
         "schedule": schedule, "validation": validation, "test": test, "dtype": dtype, "every": every,
-        "version": __version__,
+        "version": __version__, **({} if augmentation is None else {"augmentation": describe(augmentation)}),
     }  # fmt: skip
     plans = expand(methods, annotator, optimiser, seeds, common)
     done: dict[str, Run] = {plan.key: run for plan in plans if (run := store.load(plan.key)) is not None}
     context = Context(data, arch, methods, number)
     todo = [plan for plan in plans if plan.key not in done]
     if todo:
-        settings = Settings(epochs, batch_size, schedule, every, arch, data, where, number)
+        settings = Settings(epochs, batch_size, schedule, every, arch, data, where, number, augmentation)
         task = prepare(data, todo, validation, test)
         _check_task(task, methods, batch_size)
         moved = task.to_device(where, number)
@@ -210,13 +215,17 @@ def _cadence(asked: int | str, train: int, validation: int, test: int) -> int:
     return max(1, math.ceil((validation + test) / (2.2 * max(train - validation, 1)) / 0.035))
 
 
-def _check(data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, validation, test) -> list[int]:
+def _check(
+    data, annotator, methods, optimiser, seeds, epochs, batch_size, schedule, augmentation, validation, test
+) -> list[int]:
     if not isinstance(data, Data):
         raise TypeError(f"data comes from labkit.load(...), got {type(data).__name__}")
     if not isinstance(annotator, Annotator):
         raise TypeError(f"the second argument is an annotator from labkit.annotate, got {type(annotator).__name__}")
     if not isinstance(optimiser, Optimiser):
         raise TypeError(f"optimiser is labkit.SGD(...) or labkit.AdamW(...), got {type(optimiser).__name__}")
+    if augmentation is not None and not isinstance(augmentation, Augmentation):
+        raise TypeError(f"augmentation is one of labkit.augment, got {type(augmentation).__name__}")
     for name, method in methods.items():
         if not isinstance(method, Method):
             raise TypeError(f"method {name!r} is a {type(method).__name__}; give one of labkit.methods, made: Focal()")

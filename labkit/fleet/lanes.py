@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_flatten, tree_map
 
+from labkit.augment import Augmentation
 from labkit.datasets import Data
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
@@ -34,6 +35,7 @@ class Settings:
     data: Data  # its shapes and sizes; runs take inputs and evidence from the task
     device: torch.device
     dtype: torch.dtype
+    augmentation: Augmentation | None = None
 
 
 @dataclass
@@ -65,7 +67,9 @@ class Lane:
         method, optimiser = plans[0].method, plans[0].optimiser
         uses_ema = any(plan.method.ema != 0 for plan in plans)
         template = self._build(plans[0].seed)
-        self.recipe = Recipe(template, method, optimiser, task.form, task.n_classes, uses_ema)
+        self.recipe = Recipe(
+            template, method, optimiser, task.form, task.n_classes, uses_ema, settings.augmentation
+        )  # fmt: skip
         self.row = torch.tensor(rows, device=device)
         self.values = {
             part: {
@@ -108,7 +112,8 @@ class Lane:
             train = self.task.train[row]
             start = Start(
                 self.task.x[train], self.task.evidence_of(row), self.task.n_classes, plan.seed,
-                generator(plan.seed, "method", 2**32), train,
+                generator(plan.seed, "method", 2**32), train, {k: v[train] for k, v in self.task.side.items()},
+                self.settings.augmentation is not None,
             )  # fmt: skip
             method_state.append(plan.method.setup(start))
         device, dtype = self.settings.device, self.settings.dtype
@@ -122,23 +127,31 @@ class Lane:
     # ---- training --------------------------------------------------------------------------------------------
 
     def epoch_draws(self, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """This epoch's batches ``(steps, runs, batch)`` and the method's random numbers, from each run's streams."""
+        """This epoch's batches ``(steps, runs, batch)``, and random numbers by name from each run's streams: the
+        method's, and those of the augmentation as "augmentation.<name>"."""
         steps, size = self.steps, self.settings.batch_size
+        augmentation, shape = self.settings.augmentation, self.settings.data.shape
+        each = 1 if self.task.members is None else self.task.members.shape[-1]
         orders: dict[int, np.ndarray] = {}
+        changes: dict[int, dict] = {}
         draws = []
         for plan in self.plans:
             if plan.seed not in orders:
                 order = generator(plan.seed, "order", epoch).permutation(self.task.units)
                 orders[plan.seed] = order[: steps * size].reshape(steps, size)
-            if plan.method.draws:
-                draws.append(plan.method.draw(generator(plan.seed, "method", epoch), steps, size))
+                if augmentation is not None:
+                    drawn = augmentation.draw(generator(plan.seed, "augmentation", epoch), steps, size * each, shape)
+                    changes[plan.seed] = {f"augmentation.{k}": v for k, v in drawn.items()}
+            own = plan.method.draw(generator(plan.seed, "method", epoch), steps, size) if plan.method.draws else {}
+            draws.append({**own, **changes.get(plan.seed, {})})
         units = np.stack([orders[plan.seed] for plan in self.plans], 1)
         device, dtype = self.settings.device, self.settings.dtype
         to = lambda a: torch.from_numpy(a).to(device, dtype if a.dtype.kind == "f" else None)
-        return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in (draws[0] if draws else {})}
+        return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in draws[0]}
 
     def gather(self, units: Tensor, draws: dict[str, Tensor]) -> dict:
-        """The batches of ``units`` ``(steps, runs, batch)``: inputs, evidence, positions, random numbers.
+        """The batches of ``units`` ``(steps, runs, batch)``: inputs, evidence, positions, side information,
+        random numbers.
 
         Gathered for many steps at once: one large copy is cheaper than many small ones.
         """
@@ -146,8 +159,14 @@ class Lane:
         evidence = {k: task.evidence[k][row, units] for k in task.form.fields}
         examples = units if task.members is None else task.members[row, units].flatten(2)
         where = task.train[self.row[:, None].expand(examples.shape), examples]
-        x = task.x.index_select(0, where.flatten()).view(*examples.shape, *task.x.shape[1:])
-        return {"x": x, "evidence": evidence, "units": units, "draws": draws}
+        around = lambda t: t.index_select(0, where.flatten()).view(*examples.shape, *t.shape[1:])
+        mark = "augmentation."
+        return {
+            "x": around(task.x), "evidence": evidence, "units": units,
+            "side": {k: around(v) for k, v in task.side.items()},
+            "draws": {k: v for k, v in draws.items() if not k.startswith(mark)},
+            "augmentation": {k.removeprefix(mark): v for k, v in draws.items() if k.startswith(mark)},
+        }  # fmt: skip
 
     def prepare_step(self) -> None:
         """Record (and compile) the step if that has not been done."""
@@ -238,7 +257,7 @@ class Lane:
         scores = {"train/loss": train_loss}
         logits = {"test": self.predict("test")}
         truth = self.views["test"][1]
-        correct = logits["test"].argmax(-1) == truth
+        correct = (logits["test"].argmax(-1) == truth).flatten(1)  # over examples, and places in them
         scores["test/accuracy"] = correct.to(self.settings.dtype).mean(-1)
         scores["test/nll"] = _nll(logits["test"], truth)
         score = {"oracle": scores["test/accuracy"]}
@@ -279,7 +298,7 @@ class Lane:
 
 def _nll(logits: Tensor, truth: Tensor) -> Tensor:
     z = logits.gather(-1, truth[..., None])[..., 0]
-    return (logits.logsumexp(-1) - z).mean(-1)
+    return (logits.logsumexp(-1) - z).flatten(1).mean(-1)
 
 
 def _keep(held: dict[str, Tensor], name: str, fresh: Tensor, better: Tensor) -> None:

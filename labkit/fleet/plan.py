@@ -15,6 +15,7 @@ from typing import Any
 
 from labkit.annotate import Annotator, Chain
 from labkit.fleet.optimisers import Optimiser
+from labkit.fleet.timed import Timed
 from labkit.methods.base import Method, hyperparameters
 
 
@@ -120,6 +121,8 @@ def _axes(part: str, prefix: str, thing) -> list[tuple[str, str, str, list]]:
     for field, value in hyperparameters(thing).items():
         if isinstance(value, Sweep):
             axes.append((part, prefix, field, list(value)))
+        elif isinstance(value, Timed):  # its own numbers, as "smoothing.at"
+            axes += [(part, prefix, f"{field}.{inner}", choices) for _, _, inner, choices in _axes(part, "", value)]
         elif isinstance(value, Runs):
             axes.append((part, prefix, field, [_Taught(runs, values) for values, runs in value.by_setting()]))
     return axes
@@ -130,6 +133,9 @@ def _with(thing, field: str, value):
         place, inner = field.split(".", 1)
         links = [_with(link, inner, value) if i == int(place) else link for i, link in enumerate(thing.links)]
         return Chain(tuple(links))
+    field, _, inner = field.partition(".")
+    if inner:
+        value = _with(getattr(thing, field), inner, value)
     if dataclasses.is_dataclass(thing) and thing.__dataclass_params__.frozen:
         return dataclasses.replace(thing, **{field: value})
     thing = copy.copy(thing)

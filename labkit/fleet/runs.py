@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from labkit.fleet.step import nets
 from labkit.models import initialised
@@ -172,8 +173,8 @@ class Runs(Sequence):
 
         logits = self.logits(split, at)
         if temperature:
-            logits = logits / self.temperatures(at)[:, None, None]
-        values = find(metric).function(logits, self.labels(split)).double()
+            logits = logits / self.temperatures(at).view(-1, *[1] * (logits.ndim - 1))
+        values = find(metric).function(logits.flatten(1, -2), self.labels(split).flatten(1)).double()
         values[torch.tensor([run.diverged > 0 for run in self])] = torch.nan  # what it last predicted is no result
         name = f"{metric} after temperature" if temperature else metric
         return self.settings.assign(
@@ -199,7 +200,10 @@ class Runs(Sequence):
     # ---- tensors ---------------------------------------------------------------------------------------------
 
     def logits(self, split: str = "test", at: str = "last") -> Tensor:
-        """``(runs, n, K)`` logits on "validation" or "test" at the "last", "selected" or "oracle" epoch."""
+        """``(runs, n, K)`` logits on "validation" or "test" at the "last", "selected" or "oracle" epoch.
+
+        ``(runs, n, P, K)`` where examples have P places; metrics then count places as examples.
+        """
         name = f"{at}/{split}"
         missing = [run for run in self if name not in run.logits]
         if missing:
@@ -218,7 +222,9 @@ class Runs(Sequence):
 
         for kind in ("labels", "likelihood"):
             if all(kind in run.given for run in self):
-                return fit_temperature(self.logits("validation", at), torch.stack([run.given[kind] for run in self]))
+                given = torch.stack([run.given[kind] for run in self])
+                given = given.flatten(1) if kind == "labels" else given.flatten(1, -2)
+                return fit_temperature(self.logits("validation", at).flatten(1, -2), given)
         raise LookupError("a temperature needs validation data with pointwise evidence of one form for all runs")
 
     def weights(self) -> dict[str, Tensor]:
@@ -235,13 +241,18 @@ class Runs(Sequence):
         (only,) = self.runs
         return self._forward(only, x, False)
 
+    def network(self, device=None, dtype: torch.dtype | None = None) -> tuple[Module, dict[str, Tensor]]:
+        """Module and final weights of a single run, for ``torch.func.functional_call(module, weights, (x,))``."""
+        (only,) = self.runs
+        dtype = dtype or self.context.dtype
+        module = initialised(self.context.architecture, self.context.data).to(device, dtype)
+        return module, {k: p.to(device, dtype) for k, p in only.params.items()}
+
     @torch.no_grad()
     def _forward(self, run: Run, x: Tensor, features: bool, piece: int = 4096) -> Tensor:
-        c = self.context
-        method = c.methods[run.method]
-        module = initialised(c.architecture, c.data)
-        params = {k: p.to(x.device, x.dtype) for k, p in run.params.items()}
-        net = nets(module.to(x.device), params, method.networks)
+        method = self.context.methods[run.method]
+        module, params = Runs([run], self.context).network(x.device, x.dtype)
+        net = nets(module, params, method.networks)
         one = (net if method.networks == 1 else net[0]).features if features else lambda a: method.predict(net, a)
         return torch.cat([one(part) for part in x.split(piece)])
 

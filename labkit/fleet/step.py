@@ -18,13 +18,15 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from labkit.augment import Augmentation
 from labkit.evidence import Evidence
 from labkit.fleet.optimisers import Optimiser
+from labkit.fleet.timed import at_this_step
 from labkit.methods.base import Batch, Method
 
 
 class Net:
-    """A network with one run's weights: ``net(x)`` gives logits, ``net.features(x)`` the penultimate layer."""
+    """A network with one run's weights: ``net(x)`` is ``net.head(net.features(x))``, features the penultimate layer."""
 
     def __init__(self, module: nn.Module, params: dict[str, Tensor]):
         self.module, self.params = module, params
@@ -35,6 +37,11 @@ class Net:
     def features(self, x: Tensor) -> Tensor:
         own = {k.removeprefix("body."): v for k, v in self.params.items() if k.startswith("body.")}
         return functional_call(self.module.body, own, (x,))
+
+    def head(self, features: Tensor) -> Tensor:
+        """Logits from penultimate features."""
+        own = {k.removeprefix("head."): v for k, v in self.params.items() if k.startswith("head.")}
+        return functional_call(self.module.head, own, (features,))
 
 
 def nets(module: nn.Module, params: dict[str, Tensor], count: int):
@@ -55,24 +62,26 @@ class Recipe:
     form: type[Evidence]
     n_classes: int
     uses_ema: bool
+    augmentation: Augmentation | None = None
 
-    def with_values(self, values: dict[str, dict[str, Tensor]]) -> tuple[Method, Optimiser]:
-        """The method and optimiser of one run: swept fields replaced by that run's numbers."""
+    def with_values(self, values: dict[str, dict[str, Tensor]], progress: Tensor) -> tuple[Method, Optimiser]:
+        """The method and optimiser of one run at one moment: swept and timed fields replaced by numbers."""
         method, optimiser = copy.copy(self.method), copy.copy(self.optimiser)
-        method.__dict__.update(values["method"])
-        optimiser.__dict__.update(values["optimiser"])
+        at_this_step(method, values["method"], progress)
+        at_this_step(optimiser, values["optimiser"], progress)
         return method, optimiser
 
     def one_step(self, state, values, shared, drawn, clock):
         """One step of one run: ``(what changed in state, loss)``.
 
-        ``drawn`` is this step's batch (inputs, evidence, positions, random numbers), ``shared`` what the evidence of a
-        run holds once for all units.
+        ``drawn`` is this step's batch (inputs, evidence, positions, side information, random numbers), ``shared``
+        what the evidence of a run holds once for all units.
         """
-        method, optimiser = self.with_values(values)
+        method, optimiser = self.with_values(values, clock["progress"])
+        x = drawn["x"] if self.augmentation is None else self.augmentation.apply(drawn["x"], drawn["augmentation"])
         batch = Batch(
-            x=drawn["x"], evidence=self.form.view(self.n_classes, {**drawn["evidence"], **shared}),
-            index=drawn["units"], progress=clock["progress"], state=state["method"], draws=drawn["draws"],
+            x=x, evidence=self.form.view(self.n_classes, {**drawn["evidence"], **shared}), index=drawn["units"],
+            progress=clock["progress"], state=state["method"], draws=drawn["draws"], side=drawn["side"],
         )  # fmt: skip
 
         def objective(params):
@@ -86,11 +95,12 @@ class Recipe:
         return new, loss
 
     def end_epoch(self, state, values, progress):
-        method, _ = self.with_values(values)
+        method, _ = self.with_values(values, progress)
         return method.end_epoch(state["method"], progress)
 
     def predict(self, params, values, x):
-        method, _ = self.with_values(values)
+        done = next(iter(params.values())).new_ones(())
+        method, _ = self.with_values(values, done)
         return method.predict(nets(self.module, params, method.networks), x)
 
 

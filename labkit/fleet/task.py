@@ -32,6 +32,7 @@ class Task:
     evidence: dict[str, Tensor]  # training evidence, (rows, units, ...), shared fields too
     held_out: dict[str, Tensor]  # validation evidence, alike; empty without a validation set
     members: Tensor | None
+    side: dict[str, Tensor]  # name -> (n, ...)
     row: list[int]
 
     @property
@@ -60,7 +61,7 @@ class Task:
         return Task(
             cast(self.x), self.truth, self.n_classes, self.train.to(device), self.validation.to(device),
             self.test.to(device), self.form, tree(self.evidence), tree(self.held_out),
-            None if self.members is None else self.members.to(device), self.row,
+            None if self.members is None else self.members.to(device), tree(self.side), self.row,
         )  # fmt: skip
 
 
@@ -83,13 +84,20 @@ def prepare(data: Data, plans: list[RunPlan], validation: float, test: float) ->
     return Task(
         data.x, data.y, data.n_classes,
         torch.stack([s.train for s in splits]), torch.stack([s.validation for s in splits]),
-        torch.stack([s.test for s in splits]), form, _stack(seen), _stack(held), members, row,
+        torch.stack([s.test for s in splits]), form, _stack(seen), _stack(held), members, data.side, row,
     )  # fmt: skip
 
 
 def _annotate(data: Data, annotator: Annotator, index: Tensor, seed: int, part: int) -> Evidence:
+    known = {**data.side, **({} if data.posterior is None else {"posterior": data.posterior})}
+    if missing := [name for name in annotator.needs if name not in known]:
+        raise ValueError(
+            f"{type(annotator).__name__} needs {', '.join(missing)} of every example, and {data.name!r} "
+            f"{'knows ' + ', '.join(known) if known else 'holds only inputs and classes'}"
+        )
     rng = generator(seed, "annotation", part)
-    return annotator(Labels(data.y[index], data.n_classes), data.x[index], rng)
+    labels = Labels(data.y[index], data.n_classes)
+    return annotator(labels, data.x[index], rng, **{name: known[name][index] for name in annotator.needs})
 
 
 def _stack(pieces: list[Evidence]) -> dict[str, Tensor]:

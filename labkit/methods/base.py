@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +25,7 @@ class Batch:
         progress: 0-d tensor, share of training done, from 0 towards 1.
         state: the method's own tensors, as ``setup`` returned and ``objective`` changed them.
         draws: this step's random numbers, as ``draw`` made them.
+        side: what else is known of the examples in ``x`` (``Data.side``), name -> ``(len(x), ...)``.
     """
 
     x: Tensor
@@ -33,6 +34,7 @@ class Batch:
     progress: Tensor
     state: dict[str, Tensor]
     draws: dict[str, Tensor]
+    side: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,7 +42,8 @@ class Start:
     """What a run knows before its first step (given to ``setup``): its training inputs and evidence, never truth.
 
     Attributes: ``x`` ``(n, ...)``, ``evidence`` over the same examples, ``n_classes``, ``seed``, ``rng`` (the run's
-    "method" stream), and ``train``: the positions of the training examples in the data set.
+    "method" stream), ``train``: the positions of the training examples in the data set, ``side``: what else is known
+    of them (``Data.side``), and whether inputs are ``augmented`` anew for every batch.
     """
 
     x: Tensor
@@ -49,14 +52,17 @@ class Start:
     seed: int
     rng: np.random.Generator
     train: Tensor
+    side: dict[str, Tensor] = field(default_factory=dict)
+    augmented: bool = False
 
 
 @dataclass(kw_only=True)
 class Method:
     """Base of all methods. A plain loss overrides ``loss``; more state or more views override ``objective``.
 
-    Number-valued fields may be given as ``labkit.sweep(...)``: the fleet then trains one run per value, and inside
-    ``loss``/``objective`` the field is that run's number (a 0-d tensor: use torch arithmetic, not ``if``).
+    Number-valued fields may be given as ``labkit.sweep(...)``: the fleet then trains one run per value. They may also
+    change during training (``labkit.Stages``, ``labkit.Ramp``, ``labkit.Cosine``). Inside ``loss``/``objective`` the
+    field is that run's number at that step (a 0-d tensor: use torch arithmetic, not ``if``).
 
     Args:
         ema: decay per step of an exponential moving average of the weights, which then is what is evaluated;

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit import losses
+from labkit.fleet.step import nets
 from labkit.losses import cross_entropy, target_of
 from labkit.methods.base import Batch, Method, Start
 
@@ -30,10 +31,20 @@ class Distillation(Method):
     weight: Any = 1.0
 
     def setup(self, start: Start):
+        if start.augmented:  # the teacher must see what the student sees, so its weights come along
+            self.module, weights = self.teacher.network(start.x.device, start.x.dtype)
+            return {f"teacher.{k}": p for k, p in weights.items()}
         return {"teacher_logits": self.teacher.predict_one(start.x)}
+
+    def _teacher_logits(self, batch: Batch):
+        if "teacher_logits" in batch.state:
+            return batch.state["teacher_logits"][batch.index]
+        method = self.teacher.context.methods[self.teacher[0].method]
+        weights = {k.removeprefix("teacher."): p for k, p in batch.state.items()}
+        return method.predict(nets(self.module, weights, method.networks), batch.x)
 
     def objective(self, net, batch: Batch):
         logits = net(batch.x)
-        taught = losses.distillation(logits, batch.state["teacher_logits"][batch.index], self.temperature)
+        taught = losses.distillation(logits, self._teacher_logits(batch), self.temperature)
         told = cross_entropy(logits, target_of(batch.evidence, logits.dtype))
         return (self.weight * taught + (1 - self.weight) * told).mean(), {}
