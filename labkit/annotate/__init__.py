@@ -2,5 +2,9 @@
 
 from labkit.annotate.base import Annotator, Chain
 from labkit.annotate.noise import Clean, Human, PairFlip, Symmetric, Transition
+from labkit.annotate.raters import Raters
+from labkit.annotate.votes import HumanVotes, Votes
 
-__all__ = ["Annotator", "Chain", "Clean", "Human", "PairFlip", "Symmetric", "Transition"]
+__all__ = [
+    "Annotator", "Chain", "Clean", "Human", "HumanVotes", "PairFlip", "Raters", "Symmetric", "Transition", "Votes",
+]  # fmt: skip

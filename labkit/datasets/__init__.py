@@ -10,19 +10,35 @@ import inspect
 
 from labkit.datasets.base import Data, Split
 from labkit.datasets.bundled import breast_cancer, digits, wine
+from labkit.datasets.captions import caption_prompts, captions
+from labkit.datasets.cifar_h import cifar10h, find_votes
 from labkit.datasets.cifar_n import HUMAN_MATRICES, human_matrix, load_cifar_n
 from labkit.datasets.download import cache_folder
+from labkit.datasets.events import events
+from labkit.datasets.hierarchical import class_groups, hierarchical_mixture, hierarchy
 from labkit.datasets.idx import read_idx
 from labkit.datasets.images import cifar10, fashion_mnist, find_cifar10, find_fashion_mnist
 from labkit.datasets.local import data_folder, local
+from labkit.datasets.ordinal import diabetes_levels, ordinal
+from labkit.datasets.preferences import preferences, utility
+from labkit.datasets.rotated import rotated_digits
+from labkit.datasets.segmentation import digit_masks
 from labkit.datasets.synthetic import Mixture, gaussian_mixture, gaussians
+from labkit.datasets.texts import TextModel, Vocabulary, text_model, texts
 from labkit.names import look_up, nearest
 
-__all__ = ["HUMAN_MATRICES", "NAMES", "Data", "Mixture", "Split", "available", "cache_folder", "data_folder",
-           "gaussian_mixture", "human_matrix", "load", "load_cifar_n", "read_idx"]
+__all__ = [
+    "HUMAN_MATRICES", "NAMES", "Data", "Mixture", "Split", "TextModel", "Vocabulary", "available",
+    "cache_folder", "caption_prompts", "class_groups", "data_folder", "gaussian_mixture", "hierarchical_mixture",
+    "human_matrix", "load", "load_cifar_n", "read_idx", "text_model", "utility",
+]  # fmt: skip
 
-LOADERS = {"digits": digits, "breast_cancer": breast_cancer, "wine": wine, "gaussians": gaussians,
-           "fashion_mnist": fashion_mnist, "cifar10": cifar10, "local": local}
+LOADERS = {
+    "digits": digits, "breast_cancer": breast_cancer, "wine": wine, "diabetes_levels": diabetes_levels,
+    "rotated_digits": rotated_digits, "digit_masks": digit_masks, "gaussians": gaussians, "hierarchy": hierarchy,
+    "ordinal": ordinal, "events": events, "texts": texts, "preferences": preferences, "captions": captions,
+    "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "local": local,
+}  # fmt: skip
 NAMES = tuple(LOADERS)
 
 
@@ -49,13 +65,21 @@ def load(name: str, **options) -> Data:
 
 def available() -> dict[str, str]:
     """Each name with where `load` would take it from now. Reads no network and no pixels."""
-    where = dict.fromkeys(("digits", "breast_cancer", "wine"), "bundled with scikit-learn")
-    where["gaussians"] = "drawn, with known posterior"
+    where = {
+        **dict.fromkeys(("digits", "breast_cancer", "wine"), "bundled with scikit-learn"),
+        "diabetes_levels": "bundled with scikit-learn, in levels",
+        "rotated_digits": "bundled with scikit-learn, turned",
+        "digit_masks": "drawn on digits bundled with scikit-learn, a class per pixel",
+        **dict.fromkeys(("gaussians", "ordinal", "texts"), "drawn, with known posterior"),
+        "hierarchy": "drawn in groups of like classes, with known posterior", "events": "drawn, event sequences",
+        "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",
+    }  # fmt: skip
     for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
         try:
             here, cached = find(), cache_folder() / f"{name}.npz"
             where[name] = "LABKIT_DATA" if here else f"cache {cached}" if cached.exists() else "download from OpenML"
         except (ValueError, FileNotFoundError) as error:
             where[name] = f"error: {error}"
+    where["cifar10h"] = "LABKIT_DATA" if find_votes() else "absent: the votes come from LABKIT_DATA only"
     where["local"] = "a folder of yours: load('local', folder=...)"
     return where

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -88,7 +89,7 @@ def fit(
     arch, where = architecture(model), pick_device(device)
     number = look_up("dtype", dtype, DTYPES)
     initialised(arch, data)  # says at once if the model does not fit the data
-    folder = os.environ.get("LABKIT_CHECKPOINTS") if out == "auto" else out
+    folder = os.environ.get("LABKIT_CHECKPOINTS") or None if out == "auto" else out
     store = Store(folder)
 
     n_test = len(data.test) if data.test is not None else int(test * data.n)
@@ -115,7 +116,8 @@ def fit(
                 for run in _train(mine, total, moved, settings, store, lanes, compile, checkpoint_every, bar):
                     done[run.key] = run
         bar.close()
-    return Runs([done[plan.key] for plan in plans], context)
+    # a stored run may have been trained under another name, or with a number fixed that is swept here
+    return Runs([replace(done[plan.key], method=plan.name, values=plan.values) for plan in plans], context)
 
 
 def _train(mine, total: int, task: Task, settings: Settings, store: Store, lanes, compile, checkpoint_every, bar):

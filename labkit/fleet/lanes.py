@@ -14,7 +14,7 @@ from labkit.augment import Augmentation
 from labkit.datasets import Data
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
-from labkit.fleet.step import Recipe, Recorded, Replayed, make_step
+from labkit.fleet.step import Recipe, Recorded, Replayed, _overwrite, make_step
 from labkit.fleet.task import Task
 from labkit.methods.base import Start
 from labkit.models import Architecture, initialised
@@ -203,7 +203,7 @@ class Lane:
         if self.recipe.method.has_epoch_end:
             progress = self.clock["progress"].new_tensor(self.epoch / self.settings.epochs)
             ended = vmap(self.recipe.end_epoch, in_dims=(0, 0, None))(self.state, self.values, progress)
-            self.state["method"].update(ended)
+            _overwrite(self.state["method"], tree_map(torch.clone, ended))  # in place: the recorded step holds these
         broken = ~loss.isfinite().cpu() & (self.record.diverged == 0)
         self.record.diverged[broken] = self.epoch
         if self.epoch % self.settings.evaluate_every == 0 or self.finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import inspect
 import itertools
@@ -159,6 +160,7 @@ def describe(thing) -> Any:
     return thing if isinstance(thing, str | int | float | bool | None.__class__) else repr(thing)
 
 
+@functools.cache  # reading source costs milliseconds, and a fleet asks once per run
 def _code(cls: type) -> str:
     """A digest of a class's source, so that an edited method is another run."""
     try:

@@ -17,13 +17,72 @@ from torch import Tensor
 
 from labkit.names import look_up
 
-from .accuracy import accuracy, brier, error, mean_confidence, mean_entropy, nll
+from .accuracy import accuracy, brier, confidence_on_errors, error, mean_confidence, mean_entropy, nll
 from .calibration import Reliability, classwise_ece, ece, mce, reliability
+from .diffusion import class_centroids, diffusion_index, nearest_classes, relative_distances
+from .events import average_precision, event_recall
+from .gradients import GradientVariance, gradient_variance, max_logit_suppression
+from .ordinal import far_off, macro_f1, quadratic_kappa, rank_mae, seq2hr, tri_p
+from .overlap import dice, miou, soft_dice_score
 from .representation import Scatter, template_projection, within_between
+from .selective import (
+    RiskCoverage,
+    augrc,
+    aurc,
+    coverage_at_risk,
+    failure_auroc,
+    risk_coverage,
+    softmax_augrc,
+    softmax_aurc,
+)
+from .transfer import linear_probe
 
 __all__ = [
-    "METRICS", "Metric", "Reliability", "Scatter", "accuracy", "brier", "classwise_ece", "ece", "error", "mce",
-    "mean_confidence", "mean_entropy", "metric", "nll", "reliability", "template_projection", "within_between",
+    "METRICS",
+    "GradientVariance",
+    "Metric",
+    "Reliability",
+    "RiskCoverage",
+    "Scatter",
+    "accuracy",
+    "augrc",
+    "aurc",
+    "average_precision",
+    "brier",
+    "class_centroids",
+    "classwise_ece",
+    "confidence_on_errors",
+    "coverage_at_risk",
+    "dice",
+    "diffusion_index",
+    "ece",
+    "error",
+    "event_recall",
+    "failure_auroc",
+    "far_off",
+    "gradient_variance",
+    "linear_probe",
+    "macro_f1",
+    "max_logit_suppression",
+    "mce",
+    "mean_confidence",
+    "mean_entropy",
+    "metric",
+    "miou",
+    "nearest_classes",
+    "nll",
+    "quadratic_kappa",
+    "rank_mae",
+    "relative_distances",
+    "reliability",
+    "risk_coverage",
+    "seq2hr",
+    "soft_dice_score",
+    "softmax_augrc",
+    "softmax_aurc",
+    "template_projection",
+    "tri_p",
+    "within_between",
 ]
 
 
@@ -34,7 +93,7 @@ class Metric:
     function          the function itself
     higher_is_better  True or False; None where neither is better
     label             for axes and tables
-    unit              "nats" or ""
+    unit              "nats", "levels" or ""
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
@@ -58,6 +117,16 @@ METRICS: dict[str, Metric] = {
     "ece_mass": Metric(partial(ece, binning="mass"), False, "ECE, equal mass"),
     "classwise_ece": Metric(classwise_ece, False, "Classwise ECE"),
     "confidence": Metric(_confidence, None, "Mean confidence"),
+    "confidence_on_errors": Metric(confidence_on_errors, False, "Mean confidence where wrong"),
+    "macro_f1": Metric(macro_f1, True, "Macro F1"),
+    "rank_mae": Metric(rank_mae, False, "Mean absolute rank error", "levels"),
+    "far_off": Metric(far_off, False, "Share off by more than one level"),
+    "quadratic_kappa": Metric(quadratic_kappa, True, "Quadratic weighted kappa"),
+    "seq2hr": Metric(seq2hr, True, "Seq2HR"),
+    "dice": Metric(dice, True, "Dice score"),
+    "miou": Metric(miou, True, "Mean IoU"),
+    "aurc": Metric(softmax_aurc, False, "AURC"),
+    "augrc": Metric(softmax_augrc, False, "AUGRC"),
 }
 
 

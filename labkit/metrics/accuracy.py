@@ -64,6 +64,13 @@ def mean_confidence(logits: Tensor) -> Tensor:
     return over_runs(lambda z: mean(z.softmax(-1).amax(-1)), tuple(logits.shape[:-2]), logits)
 
 
+@per_run
+def confidence_on_errors(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over *wrongly* predicted examples of the largest probability; NaN without any. Shape (...), in [1/K, 1]."""
+    wrong = (logits.argmax(-1) != labels).double()
+    return total(wrong * logits.softmax(-1).amax(-1)) / total(wrong)
+
+
 @torch.no_grad()
 def mean_entropy(logits: Tensor) -> Tensor:
     """Mean over examples of the predictive entropy -sum_k p_k log p_k, in nats. Shape (...), in [0, log K]."""

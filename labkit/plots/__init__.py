@@ -3,6 +3,7 @@
 from labkit.plots.curves import curves, intervals, paired_effects
 from labkit.plots.explore import explore
 from labkit.plots.pictures import evidence, example, grid, projection, reliability
+from labkit.plots.selective import risk_coverage
 from labkit.plots.style import style
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "paired_effects",
     "projection",
     "reliability",
+    "risk_coverage",
     "style",
 ]

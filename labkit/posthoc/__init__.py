@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from .confidence import choose_norm, max_softmax, normalised_max_logit
 from .temperature import apply_temperature, at_bounds, fit_temperature
 
-__all__ = ["apply_temperature", "at_bounds", "fit_temperature"]
+__all__ = ["apply_temperature", "at_bounds", "choose_norm", "fit_temperature", "max_softmax", "normalised_max_logit"]

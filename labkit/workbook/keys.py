@@ -19,7 +19,7 @@ from typing import Any
 
 from .notebook import Notebook, tags, text
 
-BUNDLED = ("digits", "breast_cancer", "wine", "gaussians")  # come with scikit-learn or from a seed: no folder to read
+FROM_FOLDERS = ("fashion_mnist", "cifar10", "cifar10h", "local")  # data sets that may be read from LABKIT_DATA
 # These files stand around the kernel, not in it: a new report style is no reason to train again.
 _OUTSIDE = ("cli.py", "workbook/")
 _INSIDE = ("workbook/parameters.py", "workbook/execute.py")
@@ -56,15 +56,15 @@ def package_version(package: str = "labkit") -> str:
 def data_identity(notebook: Notebook, parameters: Mapping[str, Any]) -> str:
     """What tells one ``LABKIT_DATA`` folder from another: names, sizes and both ends of its files, not its path.
 
-    Empty when every dataset of the run (parameters called ``dataset...``, else ``metadata.labkit.datasets``) is
-    bundled, so that setting the variable does not repeat runs which never look there; empty too when it is unset: the
-    download cache checks its own files. Raises FileNotFoundError when the variable names no folder.
+    Empty when no dataset of the run (parameters called ``dataset...``, else ``metadata.labkit.datasets``) is one of
+    ``FROM_FOLDERS``, so that setting the variable does not repeat runs which never look there; empty too when it is
+    unset: the download cache checks its own files. Raises FileNotFoundError when the variable names no folder.
     """
     named = [value for name, value in parameters.items() if name.startswith("dataset")]
     named = [item for value in named or [notebook.about.get("datasets", [])]
              for item in (value if isinstance(value, list) else [value])]
     folder = os.environ.get("LABKIT_DATA", "")
-    if not folder or all(name in BUNDLED for name in named):
+    if not folder or not any(name in FROM_FOLDERS for name in named):
         return ""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"LABKIT_DATA={folder} is not a folder, and the run wants "

@@ -53,7 +53,8 @@ def resolve(notebook: Notebook, presets: Mapping[str, Mapping[str, Any]], overri
     declared = {parameter.name: parameter for parameter in notebook.parameters}
     common = {name: text for name, text in (presets.get("common") or {}).items() if name in declared}
     values = {name: parameter.default for name, parameter in declared.items()}
-    for name, text in [*common.items(), *(presets.get(notebook.name) or {}).items(), *overrides]:
+    # only what is left in force is read: `digits` of `common` need not fit a notebook whose own entry replaces it
+    for name, text in {**common, **(presets.get(notebook.name) or {}), **dict(overrides)}.items():
         try:
             values[name] = look_up("parameter", name, declared).from_text(text)
         except (TypeError, ValueError) as error:

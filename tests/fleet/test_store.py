@@ -36,6 +36,21 @@ def test_a_finished_run_is_never_repeated(small, tmp_path, monkeypatch):
     assert set(trained) == {2}  # only the new seed
 
 
+def test_an_empty_variable_is_no_folder(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CHECKPOINTS", "")
+    monkeypatch.chdir(tmp_path)
+    lk.fit(small, methods={"a": lk.methods.LabelSmoothing(0.1)}, seeds=1, **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_run_is_found_under_another_name_and_setting(small, tmp_path):
+    first = lk.fit(small, methods={"swept": SMOOTHING}, seeds=2, out=tmp_path, **QUICK)
+    fixed = lk.methods.LabelSmoothing(0.1)
+    again = lk.fit(small, methods={"fixed": fixed, "twice": fixed}, seeds=2, out=tmp_path, **QUICK)
+    assert again.settings.to_dict("list") == {"method": ["fixed"] * 2 + ["twice"] * 2, "seed": [0, 1, 0, 1]}
+    assert again["twice"].keys == first.where(smoothing=0.1).keys
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -87,9 +87,11 @@ def test_another_data_folder_is_another_run_wherever_it_lies(write, tmp_path, mo
         data_identity(notebook, wants)
 
 
-def test_the_bundled_sets_are_those_that_need_no_folder():
-    from labkit.datasets import available
-    assert {name for name, where in available().items() if where.startswith(("bundled", "drawn"))} == set(keys.BUNDLED)
+def test_the_sets_from_folders_are_those_that_are_not_bundled_or_drawn():
+    from labkit.datasets import NAMES, available
+    here = available()
+    assert set(here) == set(NAMES)
+    assert {n for n, where in here.items() if not where.startswith(("bundled", "drawn"))} == set(keys.FROM_FOLDERS)
 
 
 def test_without_a_dataset_parameter_the_metadata_say_what_is_read(write, tmp_path, monkeypatch):

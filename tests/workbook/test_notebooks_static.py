@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labkit.workbook.check import check_notebook
+from labkit.workbook.keys import FROM_FOLDERS
 from labkit.workbook.notebook import PROFILES, find
 from labkit.workbook.profiles import load, resolve
 
@@ -53,4 +54,9 @@ def test_the_committed_profiles_name_what_a_profile_is_for():
     assert set(content) == set(PROFILES)
     seeds = [int(content[profile]["common"]["seeds"]) for profile in PROFILES]
     assert seeds == [3, 20, 20] and content["smoke"]["common"]["device"] == "cpu"
-    assert [content[profile]["common"]["dataset"] for profile in PROFILES] == ["digits", "digits", "fashion_mnist"]
+    assert content["full"]["common"]["dataset"] == "fashion_mnist"
+    offline = {value.get("dataset") for profile in ("smoke", "report") for value in content[profile].values()}
+    assert not offline & set(FROM_FOLDERS)
+    for notebook in find(ROOT):  # what a notebook declares itself must be offline too
+        (declared,) = (p.default for p in notebook.parameters if p.name == "dataset")
+        assert declared not in FROM_FOLDERS, notebook.name

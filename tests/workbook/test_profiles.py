@@ -35,6 +35,13 @@ def test_order_is_default_common_notebook_override(loaded):
     assert resolve(notebook, presets["report"], [("seeds", "5"), ("seeds", "6")])["seeds"] == 6
 
 
+def test_a_common_value_need_not_fit_where_a_notebook_has_its_own(loaded):
+    notebook, presets = loaded("smoke:\n  common: {seeds: 0}\n  01_a/01_b: {seeds: 7}\nfull:\n  common: {seeds: 0}")
+    assert resolve(notebook, presets["smoke"])["seeds"] == 7
+    with pytest.raises(ValueError, match="expects int, from 1; got 0"):
+        resolve(notebook, presets["full"])
+
+
 def test_without_a_file_defaults_hold(write, tmp_path):
     notebook = write(tmp_path, "01_a/01_b", parameters=CELL)
     assert resolve(notebook, load(tmp_path, [notebook])["full"])["seeds"] == 3

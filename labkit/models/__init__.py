@@ -1,0 +1,30 @@
+"""Small networks, written for one run and stackable into a fleet.
+
+Every model is a ``body`` (input to penultimate features) and a linear ``head`` (features to logits). None keeps
+running statistics: batch normalisation updates buffers in place and ties examples of a batch together, so the
+residual network normalises by group instead (Wu, He, 2018).
+"""
+
+from __future__ import annotations
+
+from labkit.models.adversarial import WithDiscriminator, discriminate
+from labkit.models.base import Architecture, AsImage, Linear, Model, initialised
+from labkit.models.dense import Patches, PatchNet
+from labkit.models.networks import MLP, LeNet, LinearModel, ResNet
+from labkit.models.pairs import Scores, TwoTower
+from labkit.models.text import BagOfWords
+from labkit.names import look_up
+
+MODELS = {"linear": LinearModel(), "mlp": MLP(), "lenet": LeNet(), "resnet": ResNet()}
+
+
+def architecture(model: str | Architecture) -> Architecture:
+    """An architecture by name ("linear", "mlp", "lenet", "resnet") or as it is."""
+    if isinstance(model, Architecture):
+        return model
+    return look_up("model", model, MODELS)
+
+__all__ = [
+    "MLP", "MODELS", "Architecture", "AsImage", "BagOfWords", "LeNet", "Linear", "LinearModel", "Model", "PatchNet",
+    "Patches", "ResNet", "Scores", "TwoTower", "WithDiscriminator", "architecture", "discriminate", "initialised",
+]  # fmt: skip

@@ -1,0 +1,56 @@
+"""The chosen setting is the one that agrees best with what validation data were told, not with the truth."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import labkit as lk
+from labkit.fleet.runs import Context, Run, Runs
+from labkit.fleet.tuned import tuned
+
+K = 3
+
+
+def run(seed: int, rate: float, given: dict, wrong: int) -> Run:
+    """Predicts class 0 everywhere but for the first ``wrong`` validation examples (class 1)."""
+    z = torch.zeros(10, K)
+    z[:, 0] = 1
+    z[:wrong, 1] = 2
+    index = torch.arange(10)
+    return Run(f"{seed}{rate}", "m", seed, {"rate": rate}, [1], {}, {"last": 1}, 0, 1.0, "cpu", {},
+               {"last/validation": z, "last/test": z}, {"validation": index, "test": index}, given)  # fmt: skip
+
+
+def together(make) -> Runs:
+    data = lk.Data("toy", torch.arange(20.0)[:, None], torch.tensor([0] * 18 + [1, 2]), ("a", "b", "c"))
+    return Runs(
+        [make(s, r, w) for r, w in ((0.1, 0), (0.5, 3), (0.9, 6)) for s in (4, 2)], Context(data, None, {}, None)
+    )
+
+
+def test_noisy_evidence_decides_and_clean_labels_measure():
+    told = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0, 0])  # the noise of the first three is fitted best by rate 0.5
+    found = tuned(together(lambda s, r, w: run(s, r, {"labels": told}, w)))
+    assert found.index.tolist() == [2, 4] and found["rate"].tolist() == [0.5, 0.5]
+    assert found["agreement"].tolist() == [1.0, 1.0]
+    assert found["value"].tolist() == pytest.approx([0.7, 0.7])  # not the best on clean labels, which is rate 0.1
+
+
+def test_a_likelihood_counts_by_its_weight_and_of_equals_the_first_is_taken():
+    soft = torch.full((10, K), 0.2).index_fill(1, torch.tensor([0]), 0.6)
+    assert tuned(together(lambda s, r, w: run(s, r, {"likelihood": soft}, w)))["rate"].tolist() == [0.1, 0.1]
+    flat = torch.full((10, K), 1 / K)
+    assert tuned(together(lambda s, r, w: run(s, r, {"likelihood": flat}, w)))["rate"].tolist() == [0.1, 0.1]
+    with pytest.raises(LookupError, match="pointwise"):
+        tuned(together(lambda s, r, w: run(s, r, {}, w)))
+
+
+def test_each_seed_chooses_for_itself(small):
+    runs = lk.fit(small, lk.annotate.Symmetric(0.3), methods=lk.methods.LabelSmoothing(lk.sweep(0.0, 0.9)), seeds=3,
+                  epochs=1, compile=False, progress=False)  # fmt: skip
+    found = tuned(runs)
+    for seed, row in found.iterrows():
+        of = {r.values["smoothing"]: r.curves["validation/agreement"][-1] for r in runs if r.seed == seed}
+        assert row["agreement"] == pytest.approx(max(of.values()), abs=1e-6)
+        assert of[row["smoothing"]] == max(of.values())
