@@ -111,6 +111,7 @@ def test_attacked_points_are_images_in_the_ball_that_fool(runs):
     low, high = pixel_range(runs.context.data)
     found = attacked(runs, x, y, 0.3, steps=5)
     assert x.shape == (3, 50, 64) and ((found - x).abs() <= 0.3 + 1e-5).all()
+    assert (low, high) == pytest.approx((-0.3053 / 0.3760, 0.6947 / 0.3760))
     assert found.min() >= low - 1e-5 and found.max() <= high + 1e-5
     np.testing.assert_allclose(accuracy_on(runs, found, y), robust_accuracy(runs, x, y, 0.3, steps=5))
     train, _ = inputs_of(runs, "train", 10)

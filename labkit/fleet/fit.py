@@ -88,7 +88,7 @@ def fit(
     )  # fmt: skip
     arch, where = architecture(model), pick_device(device)
     number = look_up("dtype", dtype, DTYPES)
-    initialised(arch, data)  # says at once if the model does not fit the data
+    _check_model(arch, data)
     folder = os.environ.get("LABKIT_CHECKPOINTS") or None if out == "auto" else out
     store = Store(folder)
 
@@ -244,6 +244,18 @@ def _check(
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is a number from 1, or distinct whole numbers from 0; got {seeds}")
     return seeds
+
+
+def _check_model(arch: Architecture, data: Data) -> None:
+    """Says at once if the model does not fit the data: its inputs, or the number of answers per example."""
+    with torch.no_grad():
+        gives = tuple(initialised(arch, data)(data.x[:2]).shape)
+    wants = (*data.y[:2].shape, data.n_classes)
+    if gives != wants:
+        raise ValueError(
+            f"for two examples of {data.name!r} the model gives logits {gives}, and their labels need {wants}; "
+            "labels (n, P) have a class in each of P places and need a model that answers in each"
+        )
 
 
 def _check_task(task: Task, methods: Mapping[str, Method], batch_size: int) -> None:

@@ -68,7 +68,7 @@ def test_labels_outside_the_classes(label):
     (dict(x=torch.zeros(59, 4)), "expected x of shape"),
     (dict(x=torch.zeros(60)), "expected x of shape"),
     (dict(x=torch.zeros(0, 4), y=torch.zeros(0, dtype=torch.int64)), "n > 0"),
-    (dict(y=torch.zeros(60, 1, dtype=torch.int64)), "expected x of shape"),
+    (dict(y=torch.zeros(60, 1, 1, dtype=torch.int64)), "expected x of shape"),
     (dict(classes=("only",)), "at least two class names"),
     (dict(test=torch.tensor([], dtype=torch.int64)), "test must list"),
     (dict(test=torch.arange(60)), "not all of them"),

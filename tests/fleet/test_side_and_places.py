@@ -128,6 +128,14 @@ def test_places_train_like_examples_of_their_own():
     torch.testing.assert_close(runs[0].params["head.weight"], net.head.weight.detach(), rtol=1e-9, atol=1e-9)
 
 
+def test_a_model_that_does_not_answer_in_each_place_is_refused(small):
+    with pytest.raises(ValueError, match=r"gives logits \(2, 3\), and their labels need \(2, 5, 3\)"):
+        lk.fit(places(), methods=m.CrossEntropy(), model="mlp", seeds=1, **QUICK)
+    column = replace(small, y=small.y[:, None], posterior=None)  # a common slip
+    with pytest.raises(ValueError, match=r"need \(2, 1, 3\)"):
+        lk.fit(column, methods=m.CrossEntropy(), model="mlp", seeds=1, **QUICK)
+
+
 def test_labels_and_shares_in_places_are_checked():
     with pytest.raises(ValueError, match="the first is 7 at position 0, 1"):
         Labels([[0, 7]], 3)

@@ -204,10 +204,10 @@ def test_the_better_direction_is_the_better_direction():
 
 
 def test_an_unknown_metric_names_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown metric 'acuracy'; did you mean 'accuracy'\?"):
+    with pytest.raises(ValueError, match=r"unknown metric 'acuracy'; did you mean 'accuracy'"):
         metrics.metric("acuracy")
-    with pytest.raises(ValueError, match="known: accuracy, brier"):
-        metrics.metric("f1")
+    with pytest.raises(ValueError, match="known: accuracy, augrc"):
+        metrics.metric("xyz")
 
 
 def test_numpy_labels_of_any_origin_are_named():

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import labkit as lk
-from labkit.models import BagOfWords, MeanEmbedding
+from labkit.models import BagOfWords
+from labkit.models.text import MeanEmbedding
 
 
 def test_the_mean_is_over_words_that_are_there():
