@@ -39,6 +39,7 @@ lab: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/fleet.py --memory --save data/speed.json
+	$(BIN)/python benchmarks/sweeps.py --save data/sweeps.json
 	$(BIN)/python benchmarks/runner.py
 
 lint: $(VENV)/.installed

@@ -1,7 +1,8 @@
-"""Fills the README's ledger, speed table and picture from what was measured; invents nothing.
+"""Fills the README's ledger, speed tables and picture from what was measured; invents nothing.
 
 make ledger                                                  # reports, data/ledger.csv, then this
-python benchmarks/fleet.py --memory --save data/speed.json   # the speed table's numbers
+python benchmarks/fleet.py --memory --save data/speed.json   # the speed tables' numbers
+python benchmarks/sweeps.py --save data/sweeps.json
 python benchmarks/readme.py --reports reports
 """
 
@@ -11,21 +12,34 @@ import argparse
 import base64
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+VERDICTS = ("supported", "contradicted", "inconclusive", "underpowered")
 PICTURE = ("01_smoothing/01_when_does_smoothing_help", "gaussians", "Calibration error")
 
 
 def ledger_table(rows: list[dict]) -> str:
-    lines = ["| claim | paper | data | effect [95 %] | runs | verdict |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        effect, low, high = (f"{float(row[k]):+.4f}" for k in ("effect", "low", "high"))
-        lines.append(
-            f"| {row['says']} | {row['paper']} | {row['dataset']} | {effect} [{low}, {high}] "
-            f"| {row['runs']} | **{row['verdict']}** |"
-        )
-    return "\n".join(lines)
+    """One folded table per notebook, its verdicts counted in the line that is always seen."""
+    parts = []
+    for notebook in sorted({row["notebook"] for row in rows}):
+        mine = [row for row in rows if row["notebook"] == notebook]
+        counts = Counter(row["verdict"] for row in mine)
+        said = ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
+        lines = [
+            f"<details><summary><b>{notebook}</b>: {said}</summary>\n",
+            "| claim | paper | data | effect [95 %] | runs | verdict |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in mine:
+            effect, low, high = (f"{float(row[k]):+.4f}" for k in ("effect", "low", "high"))
+            lines.append(
+                f"| {row['says']} | {row['paper']} | {row['dataset']} | {effect} [{low}, {high}] "
+                f"| {row['runs']} | **{row['verdict']}** |"
+            )
+        parts.append("\n".join([*lines, "\n</details>"]))
+    return "\n".join(parts)
 
 
 def speed_table(rows: list[dict]) -> str:
@@ -39,6 +53,17 @@ def speed_table(rows: list[dict]) -> str:
             f"| {row['case'].split(': ')[1]}, {row['runs']} runs | {row['plain steps/s']:,} | {row['fleet steps/s']:,} "
             f"| **{row['ratio']:.1f}** | {share} | {row['evaluation and bookkeeping']:.0%} |"
         )
+    return "\n".join(lines)
+
+
+def sweeps_table(rows: list[dict]) -> str:
+    lines = ["| sweep | runs | as a plain loop, s | as a fleet, s | ratio |", "|---|---|---|---|---|"]
+    for row in rows:
+        plain, fleet = row["plain s"], row["fleet s"]
+        lines.append(f"| {row['sweep']} | {row['runs']} | {plain:,.0f} | {fleet:.1f} | **{row['ratio']:.1f}** |")
+    plain, fleet = (sum(row[k] for row in rows) for k in ("plain s", "fleet s"))
+    total = sum(row["runs"] for row in rows)
+    lines.append(f"| all together | {total} | {plain:,.0f} | {fleet:.1f} | **{plain / fleet:.1f}** |")
     return "\n".join(lines)
 
 
@@ -69,8 +94,8 @@ def main():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     with (ROOT / "data" / "ledger.csv").open(newline="", encoding="utf-8") as file:
         text = fill(text, "ledger", ledger_table(list(csv.DictReader(file))))
-    if (speed := ROOT / "data" / "speed.json").exists():
-        text = fill(text, "speed", speed_table(json.loads(speed.read_text())))
+    for name, table in (("speed", speed_table), ("sweeps", sweeps_table)):
+        text = fill(text, name, table(json.loads((ROOT / "data" / f"{name}.json").read_text())))
     if (found := picture(reports)) is not None:
         (ROOT / "data" / "readme.png").write_bytes(found)
     (ROOT / "README.md").write_text(text, encoding="utf-8")

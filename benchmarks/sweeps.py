@@ -13,9 +13,12 @@ test accuracies are printed beside each other.
 from __future__ import annotations
 
 import argparse
+import copy
+import json
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -25,6 +28,7 @@ from labkit import methods as m
 from labkit.annotate import Clean, Symmetric
 from labkit.fleet.plan import expand
 from labkit.fleet.task import prepare
+from labkit.fleet.timed import at_this_step
 from labkit.methods.base import Batch, Start
 from labkit.models import MLP, architecture, initialised
 from labkit.streams import generator
@@ -91,10 +95,6 @@ def plain_run(plan, row, task, data, model, epochs) -> float:
 
 def _at(method, progress):
     """The method with its timed numbers at this moment."""
-    import copy
-
-    from labkit.fleet.timed import at_this_step
-
     now = copy.copy(method)
     at_this_step(now, {}, progress)
     return now
@@ -126,6 +126,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="a sweep's name (may be repeated)")
     parser.add_argument("--runs", type=int, default=6, help="plain runs that are timed, of each sweep")
+    parser.add_argument("--save", help="write the rows as JSON")
     options = parser.parse_args()
     os.environ["LABKIT_CACHE"] = tempfile.mkdtemp()  # lanes are measured afresh
     rows = []
@@ -133,6 +134,8 @@ def main():
         if not options.only or name in options.only:
             rows.append(compare(name, sweep, options.runs))
             print("\n" + "\n".join(f"  {key:28} {value}" for key, value in rows[-1].items()), flush=True)
+    if options.save:
+        Path(options.save).write_text(json.dumps(rows, indent=1))
     plain, fleet = (sum(row[key] for row in rows) for key in ("plain s", "fleet s"))
     print(f"\nall sweeps: {plain:.0f} s as plain loops, {fleet:.0f} s as fleets: {plain / fleet:.1f} times")
 
