@@ -57,7 +57,8 @@ def speed_table(rows: list[dict]) -> str:
 
 
 def sweeps_table(rows: list[dict]) -> str:
-    lines = ["| sweep | runs | plain loop, s | fleet, s | ratio | fleet again, s | ratio |", "|---|---|---|---|---|---|---|"]
+    heads = ("sweep", "runs", "plain loop, s", "fleet, s", "ratio", "fleet again, s", "ratio")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     keys = ("runs", "plain s", "fleet s", "again s")
     for row in [*rows, {"sweep": "all", **{k: sum(row[k] for row in rows) for k in keys}}]:
         runs, plain, first, again = (row[k] for k in keys)
