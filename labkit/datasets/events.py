@@ -20,7 +20,7 @@ PRECURSORS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sequences(Data):
     """Examples that are steps of sequences (``side["sequence"]``): a split keeps the steps of one sequence together."""
 
