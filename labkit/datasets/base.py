@@ -42,7 +42,8 @@ class Data:
     pixel_std: tuple[float, ...] = (1.0,)
     source: str = ""  # where the numbers came from, when that matters to a reader
     side: Mapping[str, torch.Tensor] = field(default_factory=dict)  # (n, ...): what else is known of an example
-    # (its environment, the time to the next event); methods see it in their batches, annotators may ask for it
+    # (its environment, the time to the next event). Methods see it in their batches and annotators may ask for it, so
+    # it holds nothing that evidence is meant to hide
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))

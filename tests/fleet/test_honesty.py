@@ -45,8 +45,12 @@ def test_scrambling_the_clean_labels_changes_no_weight_and_no_selection(small, m
 
 
 def test_what_a_method_is_given_holds_no_truth():
-    assert {f.name for f in dataclasses.fields(Batch)} == {"x", "evidence", "index", "progress", "state", "draws"}
-    assert {f.name for f in dataclasses.fields(Start)} == {"x", "evidence", "n_classes", "seed", "rng", "train"}
+    batch = {"x", "evidence", "index", "progress", "state", "draws", "side"}
+    start = {"x", "evidence", "n_classes", "seed", "rng", "train", "side", "augmented"}
+    assert {f.name for f in dataclasses.fields(Batch)} == batch
+    assert {f.name for f in dataclasses.fields(Start)} == start
+    for name in ("digits", "wine", "gaussians", "ordinal", "hierarchy", "texts"):  # side is what methods may know
+        assert not lk.load(name).side
 
 
 def test_a_method_sees_the_noisy_labels_only(small):
