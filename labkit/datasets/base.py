@@ -73,11 +73,15 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of a SHA-256 over x, y, test and side: changes when any value or index changes."""
+        """16 hexadecimal digits of a SHA-256 over all that runs learn from: changes when any value or index changes.
+
+        That is x, y, test, side and posterior: an annotator may draw its labels from the last two.
+        """
         digest = hashlib.sha256()
-        for name in sorted(self.side):
+        held = {**self.side, **({} if self.posterior is None else {"posterior": self.posterior})}
+        for name in sorted(held):
             digest.update(name.encode())
-        for tensor in (self.x, self.y, self.test, *(self.side[name] for name in sorted(self.side))):
+        for tensor in (self.x, self.y, self.test, *(held[name] for name in sorted(held))):
             if tensor is None:
                 digest.update(b"none")
             else:

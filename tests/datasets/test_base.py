@@ -26,7 +26,7 @@ def test_properties_and_repr():
     assert repr(data) == "Data toy: 60 × (4,), 3 classes, official test set of 2 (made here)"
 
 
-def test_fingerprint_sees_x_y_and_test_only():
+def test_fingerprint_sees_all_that_runs_learn_from_and_no_names():
     base = make()
     assert base.fingerprint == make(name="other", source="s").fingerprint
     x, y = base.x.clone(), base.y.clone()
@@ -34,7 +34,10 @@ def test_fingerprint_sees_x_y_and_test_only():
     y[7] = (y[7] + 1) % 3
     prints = {d.fingerprint for d in (base, make(x=x), make(y=y), make(test=torch.tensor([1])),
                                       make(x=base.x.reshape(60, 2, 2)))}
-    assert len(prints) == 5 and all(len(p) == 16 for p in prints)
+    even, sure = torch.full((60, 3), 1 / 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[base.y]
+    prints |= {make(posterior=even).fingerprint, make(posterior=sure).fingerprint, make(side={"a": x}).fingerprint,
+               make(side={"b": x}).fingerprint, make(side={"a": base.x}).fingerprint}
+    assert len(prints) == 10 and all(len(p) == 16 for p in prints)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
