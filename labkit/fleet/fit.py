@@ -14,6 +14,7 @@ from labkit import __version__
 from labkit.annotate import Annotator, Clean
 from labkit.augment import Augmentation
 from labkit.datasets import Data
+from labkit.fleet.beginning import Beginning
 from labkit.fleet.lanes import Lane, Settings
 from labkit.fleet.measure import Choice, choose
 from labkit.fleet.optimisers import SCHEDULES, SGD, Optimiser
@@ -41,6 +42,9 @@ def fit(
     optimiser: Optimiser | None = None,
     schedule: str = "cosine",
     augmentation: Augmentation | None = None,
+    start: Runs | None = None,
+    fresh: Sequence[str] = (),
+    only: Sequence[str] = ("",),
     validation: float = 0.1,
     test: float = 0.2,
     device: str = "auto",
@@ -65,6 +69,9 @@ def fit(
             the training. Batches are always full: what is left over at the end of an epoch is dropped (the order is
             new in each).
         augmentation: from ``labkit.augment``: a random change of the inputs, drawn anew for every batch.
+        start: runs of one setting on the same seeds: each run starts from the final weights of the run of its seed.
+            fresh: beginnings of the names of parameters that start anew all the same (``("head",)``). only: beginnings
+            of the names of those that train; the others stay as they are.
         validation, test: shares of the data; an official test set is used as it is.
         device: "auto" (cuda, then mps, then cpu) or a torch device. dtype: "float32" or "float64".
         evaluate_every: epochs between evaluations; "auto" is 1 unless that would cost over a tenth of the training
@@ -100,11 +107,15 @@ def fit(
         "version": __version__, **({} if augmentation is None else {"augmentation": describe(augmentation)}),
     }  # fmt: skip
     plans = expand(methods, annotator, optimiser, seeds, common)
+    beginning = _beginning(start, fresh, only)
+    if beginning is not None:
+        for plan in plans:
+            plan.key = beginning.key(plan.key, plan.seed)
     done: dict[str, Run] = {plan.key: run for plan in plans if (run := store.load(plan.key)) is not None}
     context = Context(data, arch, methods, number)
     todo = [plan for plan in plans if plan.key not in done]
     if todo:
-        settings = Settings(epochs, batch_size, schedule, every, arch, data, where, number, augmentation)
+        settings = Settings(epochs, batch_size, schedule, every, arch, data, where, number, augmentation, beginning)
         task = prepare(data, todo, validation, test)
         _check_task(task, methods, batch_size)
         moved = task.to_device(where, number)
@@ -118,6 +129,21 @@ def fit(
         bar.close()
     # a stored run may have been trained under another name, or with a number fixed that is swept here
     return Runs([replace(done[plan.key], method=plan.name, values=plan.values) for plan in plans], context)
+
+
+def _beginning(start, fresh, only) -> Beginning | None:
+    for name, value in (("fresh", fresh), ("only", only)):
+        if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+            raise TypeError(f"{name} holds beginnings of parameter names, such as ('head',); got {value!r}")
+    if start is None:
+        if tuple(fresh) or tuple(only) != ("",):
+            raise ValueError("`fresh` and `only` say what to do with the weights of `start`, and there is no `start`")
+        return None
+    if not isinstance(start, Runs):
+        raise TypeError(f"start is the result of an earlier labkit.fit, got {type(start).__name__}")
+    if not tuple(only):
+        raise ValueError("only=() would train nothing; name what trains, or leave it out")
+    return Beginning(start, tuple(fresh), tuple(only))
 
 
 def _train(mine, total: int, task: Task, settings: Settings, store: Store, lanes, compile, checkpoint_every, bar):
@@ -170,7 +196,8 @@ def results(lane: Lane, seconds: float) -> list[Run]:
     logits = {k: v.cpu() for k, v in record.logits.items()}
     params = {k: v.cpu() for k, v in lane.weights().items()}
     splits = {s: getattr(lane.task, s)[lane.row].cpu() for s in ("train", "validation", "test")}
-    given = lane.task.given()
+    given, told = lane.task.given(), lane.task.told()
+    kept = {name: lane.state["method"][name].cpu() for name in lane.plans[0].method.keeps}
     runs = []
     for i, plan in enumerate(lane.plans):
         broken = int(record.diverged[i])
@@ -183,7 +210,8 @@ def results(lane: Lane, seconds: float) -> list[Run]:
                 params={k: v[i].clone() for k, v in params.items()},
                 logits={k: v[i].clone() for k, v in logits.items()},
                 index={k: v[i].clone() for k, v in splits.items()},
-                given={k: v[lane.row[i]].cpu() for k, v in given.items()},
+                given={k: v[lane.row[i]].cpu() for k, v in {**given, **told}.items()},
+                kept={k: v[i].clone() for k, v in kept.items()},
             )
         )  # fmt: skip
     return runs

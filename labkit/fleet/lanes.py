@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from labkit.augment import Augmentation
 from labkit.datasets import Data
+from labkit.fleet.beginning import Beginning
 from labkit.fleet.optimisers import schedule
 from labkit.fleet.plan import RunPlan
 from labkit.fleet.step import Recipe, Recorded, Replayed, _overwrite, make_step
@@ -36,6 +37,7 @@ class Settings:
     device: torch.device
     dtype: torch.dtype
     augmentation: Augmentation | None = None
+    beginning: Beginning | None = None
 
 
 @dataclass
@@ -68,7 +70,8 @@ class Lane:
         uses_ema = any(plan.method.ema != 0 for plan in plans)
         template = self._build(plans[0].seed)
         self.recipe = Recipe(
-            template, method, optimiser, task.form, task.n_classes, uses_ema, settings.augmentation
+            template, method, optimiser, task.form, task.n_classes, uses_ema, settings.augmentation,
+            ("",) if settings.beginning is None else settings.beginning.only,
         )  # fmt: skip
         self.row = torch.tensor(rows, device=device)
         self.values = {
@@ -108,6 +111,8 @@ class Lane:
                 seen[plan.seed] = {
                     prefix(i) + k: p.detach() for i, m in enumerate(built) for k, p in m.named_parameters()
                 }
+                if self.settings.beginning is not None:
+                    seen[plan.seed] = self.settings.beginning.weights(plan.seed, seen[plan.seed])
             per_run.append(seen[plan.seed])
             train = self.task.train[row]
             start = Start(
@@ -120,7 +125,7 @@ class Lane:
         stack = lambda trees: {k: torch.stack([t[k] for t in trees]).to(device) for k in trees[0]}
         params = {k: v.to(dtype) for k, v in stack(per_run).items()}
         memory = {k: v.to(dtype) if v.is_floating_point() else v for k, v in stack(method_state).items()}
-        optimiser = self.plans[0].optimiser.init(params)
+        optimiser = self.plans[0].optimiser.init({k: p for k, p in params.items() if self.recipe.trains(k)})
         ema = {k: v.clone() for k, v in params.items()} if self.recipe.uses_ema else {}
         return {"params": params, "optimiser": optimiser, "method": memory, "ema": ema}
 
@@ -128,7 +133,7 @@ class Lane:
 
     def epoch_draws(self, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """This epoch's batches ``(steps, runs, batch)``, and random numbers by name from each run's streams: the
-        method's, and those of the augmentation as "augmentation.<name>"."""
+        method's, and those of the augmentation as "augmentation.<view>.<name>"."""
         steps, size = self.steps, self.settings.batch_size
         augmentation, shape = self.settings.augmentation, self.settings.data.shape
         each = 1 if self.task.members is None else self.task.members.shape[-1]
@@ -140,8 +145,13 @@ class Lane:
                 order = generator(plan.seed, "order", epoch).permutation(self.task.units)
                 orders[plan.seed] = order[: steps * size].reshape(steps, size)
                 if augmentation is not None:
-                    drawn = augmentation.draw(generator(plan.seed, "augmentation", epoch), steps, size * each, shape)
-                    changes[plan.seed] = {f"augmentation.{k}": v for k, v in drawn.items()}
+                    changes[plan.seed] = {
+                        f"augmentation.{view}.{k}": v
+                        for view in range(plan.method.views)
+                        for k, v in augmentation.draw(
+                            generator(plan.seed, "augmentation", epoch, view), steps, size * each, shape
+                        ).items()
+                    }
             own = plan.method.draw(generator(plan.seed, "method", epoch), steps, size) if plan.method.draws else {}
             draws.append({**own, **changes.get(plan.seed, {})})
         units = np.stack([orders[plan.seed] for plan in self.plans], 1)
@@ -160,12 +170,16 @@ class Lane:
         examples = units if task.members is None else task.members[row, units].flatten(2)
         where = task.train[self.row[:, None].expand(examples.shape), examples]
         around = lambda t: t.index_select(0, where.flatten()).view(*examples.shape, *t.shape[1:])
-        mark = "augmentation."
+        own = {k: v for k, v in draws.items() if not k.startswith("augmentation.")}
+        changes = [
+            {k.removeprefix(mark): v for k, v in draws.items() if k.startswith(mark)}
+            for mark in (f"augmentation.{view}." for view in range(self.plans[0].method.views))
+        ]
         return {
             "x": around(task.x), "evidence": evidence, "units": units,
             "side": {k: around(v) for k, v in task.side.items()},
-            "draws": {k: v for k, v in draws.items() if not k.startswith(mark)},
-            "augmentation": {k.removeprefix(mark): v for k, v in draws.items() if k.startswith(mark)},
+            "draws": own,
+            "augmentation": changes,
         }  # fmt: skip
 
     def prepare_step(self) -> None:

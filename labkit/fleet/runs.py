@@ -26,7 +26,8 @@ class Run:
         curves: name ("test/accuracy") -> values at ``epochs``. logits: "last/test" -> ``(n, K)``.
         answers: "last", "selected", "oracle" -> epoch. index: split -> positions in the data set.
         given: what the annotator said of the validation split: "labels" ``(n,)``, or "likelihood" ``(n, K)``; empty for
-            evidence that is not pointwise.
+            evidence that is not pointwise. Labels of the training split are "train/labels".
+        kept: what the method remembered and keeps (``Method.keeps``), name -> tensor.
         diverged: epoch in which the loss stopped being a number, 0 if it never did. seconds: this run's share.
     """
 
@@ -44,8 +45,9 @@ class Run:
     logits: dict[str, Tensor] = field(repr=False, default_factory=dict)
     index: dict[str, Tensor] = field(repr=False, default_factory=dict)
     given: dict[str, Tensor] = field(repr=False, default_factory=dict)
+    kept: dict[str, Tensor] = field(repr=False, default_factory=dict)
 
-    _TENSORS = ("params", "logits", "index", "given")
+    _TENSORS = ("params", "logits", "index", "given", "kept")
 
     def to_flat(self) -> tuple[dict, dict[str, Tensor]]:
         """Plain values, and tensors by "kind:name"."""
@@ -214,6 +216,27 @@ class Runs(Sequence):
     def labels(self, split: str = "test") -> Tensor:
         """``(runs, n)`` clean labels of a split: for evaluation only."""
         return torch.stack([self.context.data.y[run.index[split]] for run in self])
+
+    def index(self, value, *range_) -> Tensor | int:
+        """``runs.index("train")``: ``(runs, n)`` positions of a split in the data set. (Of a run: its place.)"""
+        if isinstance(value, str):
+            return torch.stack([run.index[value] for run in self])
+        return super().index(value, *range_)
+
+    def told(self, split: str = "train") -> Tensor:
+        """``(runs, n)`` labels that the annotator gave on "train" or "validation", wrong ones and all."""
+        name = {"train": "train/labels", "validation": "labels"}.get(split, split)
+        if any(name not in run.given for run in self):
+            raise LookupError(f"not every run was given labels on {split!r} (other evidence, or no such split)")
+        return torch.stack([run.given[name] for run in self])
+
+    def kept(self, name: str) -> Tensor:
+        """``(runs, ...)`` what the method remembered of its training (``Method.keeps``). Entries per training example
+        are in the order of ``index("train")`` and ``told("train")``."""
+        missing = [run for run in self if name not in run.kept]
+        if missing:
+            raise LookupError(f"{missing[0].method!r} keeps {sorted(missing[0].kept) or 'nothing'}, not {name!r}")
+        return torch.stack([run.kept[name] for run in self])
 
     def temperatures(self, at: str = "last") -> Tensor:
         """``(runs,)`` temperatures fitted on each run's validation split with the evidence given there, never on test

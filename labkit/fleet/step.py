@@ -63,6 +63,11 @@ class Recipe:
     n_classes: int
     uses_ema: bool
     augmentation: Augmentation | None = None
+    only: tuple[str, ...] = ("",)  # beginnings of the names of the parameters that train
+
+    def trains(self, name: str) -> bool:
+        """Whether the parameter ``name`` is trained; a network's number in front does not count."""
+        return (name.partition(".")[2] if self.method.networks > 1 else name).startswith(self.only)
 
     def with_values(self, values: dict[str, dict[str, Tensor]], progress: Tensor) -> tuple[Method, Optimiser]:
         """The method and optimiser of one run at one moment: swept and timed fields replaced by numbers."""
@@ -78,17 +83,21 @@ class Recipe:
         what the evidence of a run holds once for all units.
         """
         method, optimiser = self.with_values(values, clock["progress"])
-        x = drawn["x"] if self.augmentation is None else self.augmentation.apply(drawn["x"], drawn["augmentation"])
+        views = tuple(
+            drawn["x"] if self.augmentation is None else self.augmentation.apply(drawn["x"], changes)
+            for changes in drawn["augmentation"]
+        )
         batch = Batch(
-            x=x, evidence=self.form.view(self.n_classes, {**drawn["evidence"], **shared}), index=drawn["units"],
-            progress=clock["progress"], state=state["method"], draws=drawn["draws"], side=drawn["side"],
+            x=views[0], evidence=self.form.view(self.n_classes, {**drawn["evidence"], **shared}), index=drawn["units"],
+            progress=clock["progress"], state=state["method"], draws=drawn["draws"], side=drawn["side"], views=views,
         )  # fmt: skip
+        trained = {k: p for k, p in state["params"].items() if self.trains(k)}
 
         def objective(params):
-            return method.objective(nets(self.module, params, method.networks), batch)
+            return method.objective(nets(self.module, {**state["params"], **params}, method.networks), batch)
 
-        grads, (loss, changed) = grad_and_value(objective, has_aux=True)(state["params"])
-        params, memory = optimiser.update(state["params"], grads, state["optimiser"], clock)
+        grads, (loss, changed) = grad_and_value(objective, has_aux=True)(trained)
+        params, memory = optimiser.update(trained, grads, state["optimiser"], clock)
         new = {"params": params, "optimiser": memory, "method": changed, "ema": {}}
         if self.uses_ema:
             new["ema"] = {k: method.ema * state["ema"][k] + (1 - method.ema) * p for k, p in params.items()}

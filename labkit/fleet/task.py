@@ -55,6 +55,11 @@ class Task:
         except TypeError:  # a form without a likelihood per example
             return {}
 
+    def told(self) -> dict[str, Tensor]:
+        """The labels that annotators gave of the training split, as "train/labels" ``(rows, n)``."""
+        labels = issubclass(self.form, Labels) and self.members is None
+        return {"train/labels": self.evidence["labels"]} if labels else {}
+
     def to_device(self, device, dtype) -> Task:
         cast = lambda t: t.to(device, dtype if t.is_floating_point() else None)
         tree = lambda held: {k: cast(v) for k, v in held.items()}

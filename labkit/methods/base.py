@@ -26,6 +26,8 @@ class Batch:
         state: the method's own tensors, as ``setup`` returned and ``objective`` changed them.
         draws: this step's random numbers, as ``draw`` made them.
         side: what else is known of the examples in ``x`` (``Data.side``), name -> ``(len(x), ...)``.
+        views: as many independent augmentations of the inputs as the method asks for; ``x`` is the first. Without
+            augmentation all are the inputs themselves.
     """
 
     x: Tensor
@@ -35,6 +37,7 @@ class Batch:
     state: dict[str, Tensor]
     draws: dict[str, Tensor]
     side: dict[str, Tensor] = field(default_factory=dict)
+    views: tuple[Tensor, ...] = ()
 
 
 @dataclass
@@ -73,6 +76,8 @@ class Method:
 
     accepts: ClassVar[tuple[type[Evidence], ...]] = (Labels, Soft)
     networks: ClassVar[int] = 1
+    views: ClassVar[int] = 1  # augmentations of every batch
+    keeps: ClassVar[tuple[str, ...]] = ()  # entries of its state that are stored with a finished run (``runs.kept``)
 
     def loss(self, logits: Tensor, evidence: Evidence) -> Tensor:
         """One value per unit, ``(b,)``, in nats."""
