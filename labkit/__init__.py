@@ -36,8 +36,8 @@ _PUBLIC = {
     **{
         name: (f"labkit.{name}", None)
         for name in (
-            "annotate", "attacks", "augment", "claims", "datasets", "evidence", "fleet", "losses", "methods", "metrics",
-            "models", "plots", "posthoc", "streams", "theory", "workbook",
+            "annotate", "attacks", "augment", "claims", "datasets", "detect", "estimate", "evidence", "fleet", "losses",
+            "methods", "metrics", "models", "plots", "posthoc", "streams", "theory", "workbook",
         )
     },
 }  # fmt: skip

@@ -108,6 +108,38 @@ class Labels(Evidence):
         return self.transition.mT[self.labels]
 
 
+class TrustedLabels(Labels):
+    """Labels of which some are known to be right.
+
+    Args:
+        labels: as in :class:`Labels`. n_classes: number of classes K.
+        trusted: ``(n,)`` booleans: this example's label is right. There the likelihood is one-hot whatever
+            ``transition`` says of the others.
+        transition: as in :class:`Labels`, of the labels that are not trusted.
+
+    Raises:
+        ValueError: as for :class:`Labels`; or ``trusted`` that is not one boolean per example.
+    """
+
+    fields = ("labels", "trusted")
+
+    def __init__(self, labels, n_classes: int, trusted, transition=None):
+        super().__init__(labels, n_classes, transition)
+        self.trusted = torch.as_tensor(trusted)
+        if self.trusted.dtype != torch.bool or self.trusted.shape != self.labels.shape[:1]:
+            raise ValueError(
+                f"trusted is one boolean per example, ({len(self.labels)},), got {self.trusted.dtype} of shape "
+                f"{tuple(self.trusted.shape)}"
+            )
+
+    def likelihood(self) -> Tensor:
+        said = super().likelihood()
+        if self.transition is None:
+            return said
+        trusted = self.trusted.view(-1, *[1] * (said.ndim - 1))
+        return torch.where(trusted, one_hot(self.labels, self.n_classes, said.dtype), said)
+
+
 class Soft(Evidence):
     """A distribution over the classes per example (human votes, a teacher), or per place in an example.
 

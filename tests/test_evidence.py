@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.evidence import Candidates, Evidence, Labels, Soft, one_hot, stochastic_matrix
+from labkit.evidence import Candidates, Evidence, Labels, Soft, TrustedLabels, one_hot, stochastic_matrix
 from labkit.losses import evidence_nll
 
 K = 4
@@ -34,7 +34,7 @@ def test_likelihood_of_a_label_is_the_column_of_the_transition_matrix():
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 10_000), st.sampled_from(["labels", "noisy", "soft", "candidates"]))
+@given(st.integers(0, 10_000), st.sampled_from(["labels", "noisy", "trusted", "soft", "candidates"]))
 def test_gradient_of_the_evidence_loss_is_prediction_minus_posterior(seed, form):
     g = torch.Generator().manual_seed(seed)
     logits = torch.randn(5, K, generator=g, dtype=torch.float64, requires_grad=True)
@@ -42,6 +42,7 @@ def test_gradient_of_the_evidence_loss_is_prediction_minus_posterior(seed, form)
     evidence = {
         "labels": lambda: Labels(labels, K),
         "noisy": lambda: Labels(labels, K, matrix(seed)),
+        "trusted": lambda: TrustedLabels(labels, K, torch.rand(5, generator=g) < 0.5, matrix(seed)),
         "soft": lambda: Soft(matrix(seed)[labels]),
         "candidates": lambda: Candidates(one_hot(labels, K).bool() | (torch.rand(5, K, generator=g) < 0.5)),
     }[form]()
@@ -60,6 +61,7 @@ def test_reductions_between_forms():
     for same in (
         Labels(labels, K),
         Labels(labels, K, torch.eye(K)),
+        TrustedLabels(labels, K, torch.ones(6, dtype=torch.bool), matrix(1)),
         Candidates(one_hot(labels, K).bool()),
         Candidates.complementary(others, K),
         Soft(one_hot(labels, K)),
@@ -67,6 +69,18 @@ def test_reductions_between_forms():
         torch.testing.assert_close(evidence_nll(logits, same), plain, atol=1e-12, rtol=0)
     nothing = evidence_nll(logits, Candidates.unlabelled(6, K))
     torch.testing.assert_close(nothing, torch.zeros(6, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_trusted_labels_are_one_hot_and_the_others_follow_the_matrix():
+    labels, t, trusted = torch.tensor([2, 0, 2]), matrix(0), torch.tensor([True, False, False])
+    evidence = TrustedLabels(labels, K, trusted, t)
+    assert evidence.likelihood()[0].tolist() == [0, 0, 1, 0]
+    assert torch.equal(evidence.likelihood()[1:], Labels(labels, K, t).likelihood()[1:])
+    assert torch.equal(TrustedLabels(labels, K, trusted).likelihood(), Labels(labels, K).likelihood())
+    part = evidence[torch.tensor([2, 0])]
+    assert isinstance(part, TrustedLabels) and part.trusted.tolist() == [False, True]
+    masks = TrustedLabels(torch.tensor([[0, 1], [1, 1]]), K, torch.tensor([False, True]), t)
+    assert torch.equal(masks.likelihood()[0], t.T[[0, 1]]) and masks.likelihood()[1].argmax(-1).tolist() == [1, 1]
 
 
 def test_complementary_labels_are_the_other_classes():
@@ -95,6 +109,8 @@ def test_agreement_is_accuracy_on_labels_and_coverage_on_candidates():
         (lambda: Labels(torch.tensor([0.5]), K), "whole numbers"),
         (lambda: Labels(torch.tensor([0]), K, torch.ones(K, K)), "row 0 is"),
         (lambda: Labels(torch.tensor([0]), K, torch.eye(3)), r"\(4, 4\), got shape \(3, 3\)"),
+        (lambda: TrustedLabels(torch.tensor([0, 1]), K, torch.tensor([True])), r"one boolean per example, \(2,\)"),
+        (lambda: TrustedLabels(torch.tensor([0]), K, torch.tensor([1])), "boolean.*int64"),
         (lambda: Soft(torch.tensor([[0.5, 0.6]])), "first is row 0"),
         (lambda: Soft(torch.tensor([[0.5, float("nan")]])), "not distributions"),
         (lambda: Soft(torch.tensor([1.0])), "shape"),

@@ -1,10 +1,28 @@
 """Annotators: clean labels in, evidence out."""
 
 from labkit.annotate.base import Annotator, Chain
+from labkit.annotate.instance import (
+    CIFAR10_FLIPS,
+    DIGIT_FLIPS,
+    Asymmetric,
+    InstanceDependent,
+    MarginBased,
+    margin_strength,
+)
+from labkit.annotate.masks import NoisyMasks, label_iou, matched
 from labkit.annotate.noise import Clean, Human, PairFlip, Symmetric, Transition
+from labkit.annotate.part import OnlyWhere
+from labkit.annotate.placed import ByPlace
+from labkit.annotate.proportional import ProportionalFlip
 from labkit.annotate.raters import Raters
+from labkit.annotate.recorded import DealtAnew, DrawnFrom, HumanLabels, OnlyTheRight, observed_transition
+from labkit.annotate.trusted import Trusted
 from labkit.annotate.votes import HumanVotes, Votes
+from labkit.annotate.weak import weak_posterior
 
 __all__ = [
-    "Annotator", "Chain", "Clean", "Human", "HumanVotes", "PairFlip", "Raters", "Symmetric", "Transition", "Votes",
+    "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "ByPlace", "Chain", "Clean", "DealtAnew",
+    "DrawnFrom", "Human", "HumanLabels", "HumanVotes", "InstanceDependent", "MarginBased", "NoisyMasks",
+    "OnlyTheRight", "OnlyWhere", "PairFlip", "ProportionalFlip", "Raters", "Symmetric", "Transition", "Trusted",
+    "Votes", "label_iou", "margin_strength", "matched", "observed_transition", "weak_posterior",
 ]  # fmt: skip

@@ -12,12 +12,21 @@ from labkit.datasets.base import Data, Split
 from labkit.datasets.bundled import breast_cancer, digits, wine
 from labkit.datasets.captions import caption_prompts, captions
 from labkit.datasets.cifar_h import cifar10h, find_votes
-from labkit.datasets.cifar_n import HUMAN_MATRICES, human_matrix, load_cifar_n
+from labkit.datasets.cifar_n import (
+    HUMAN_MATRICES,
+    cifar10n,
+    find_cifar_n,
+    human_matrix,
+    load_cifar100_n,
+    load_cifar_n,
+)
+from labkit.datasets.collages import collages, label_sets
 from labkit.datasets.download import cache_folder
 from labkit.datasets.events import events
 from labkit.datasets.hierarchical import class_groups, hierarchical_mixture, hierarchy
 from labkit.datasets.idx import read_idx
 from labkit.datasets.images import cifar10, fashion_mnist, find_cifar10, find_fashion_mnist
+from labkit.datasets.label_errors import LABEL_ERRORS, LabelErrors, find_label_errors, load_label_errors
 from labkit.datasets.local import data_folder, local
 from labkit.datasets.ordinal import diabetes_levels, ordinal
 from labkit.datasets.preferences import preferences, utility
@@ -28,16 +37,18 @@ from labkit.datasets.texts import TextModel, Vocabulary, text_model, texts
 from labkit.names import look_up, nearest
 
 __all__ = [
-    "HUMAN_MATRICES", "NAMES", "Data", "Mixture", "Split", "TextModel", "Vocabulary", "available",
-    "cache_folder", "caption_prompts", "class_groups", "data_folder", "gaussian_mixture", "hierarchical_mixture",
-    "human_matrix", "load", "load_cifar_n", "read_idx", "text_model", "utility",
+    "HUMAN_MATRICES", "LABEL_ERRORS", "NAMES", "Data", "LabelErrors", "Mixture", "Split", "TextModel",
+    "Vocabulary", "available", "cache_folder", "caption_prompts", "class_groups", "data_folder", "find_label_errors",
+    "gaussian_mixture", "hierarchical_mixture", "human_matrix", "label_sets", "load", "load_cifar100_n",
+    "load_cifar_n", "load_label_errors", "read_idx", "text_model", "utility",
 ]  # fmt: skip
 
 LOADERS = {
     "digits": digits, "breast_cancer": breast_cancer, "wine": wine, "diabetes_levels": diabetes_levels,
     "rotated_digits": rotated_digits, "digit_masks": digit_masks, "gaussians": gaussians, "hierarchy": hierarchy,
     "ordinal": ordinal, "events": events, "texts": texts, "preferences": preferences, "captions": captions,
-    "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "local": local,
+    "collages": collages,
+    "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "cifar10n": cifar10n, "local": local,
 }  # fmt: skip
 NAMES = tuple(LOADERS)
 
@@ -73,6 +84,7 @@ def available() -> dict[str, str]:
         **dict.fromkeys(("gaussians", "ordinal", "texts"), "drawn, with known posterior"),
         "hierarchy": "drawn in groups of like classes, with known posterior", "events": "drawn, event sequences",
         "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",
+        "collages": "digits bundled with scikit-learn, one or two in a picture, with known posterior",
     }  # fmt: skip
     for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
         try:
@@ -81,5 +93,6 @@ def available() -> dict[str, str]:
         except (ValueError, FileNotFoundError) as error:
             where[name] = f"error: {error}"
     where["cifar10h"] = "LABKIT_DATA" if find_votes() else "absent: the votes come from LABKIT_DATA only"
+    where["cifar10n"] = "LABKIT_DATA" if find_cifar_n() else "absent: the human labels come from LABKIT_DATA only"
     where["local"] = "a folder of yours: load('local', folder=...)"
     return where

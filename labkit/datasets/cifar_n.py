@@ -8,10 +8,15 @@ them. Three people labelled each image: ``random_label1`` to ``3`` are one answe
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from labkit.datasets.archive import read_npz, sniff_npz
+from labkit.datasets.base import Data
+from labkit.datasets.images import CIFAR10, cifar10
 from labkit.datasets.local import data_folder, folders
 from labkit.names import look_up
 
@@ -100,21 +105,61 @@ def load_cifar_n() -> dict[str, torch.Tensor]:
     npz under ``LABKIT_DATA`` with the arrays clean_label and worse_label, each of 50,000 class indices.
     FileNotFoundError when there is none; ValueError for a wrong length or a class index outside 0 .. 9.
     """
-    root = data_folder()
-    wanted = {CLEAN, "worse_label"}
-    file = next((file for _, files in (folders(root) if root else ()) for file in files
+    return _labels("CIFAR-10N", "worse_label", "CIFAR-10_human.pt", 9, "; human_matrix() needs no file")
+
+
+def load_cifar100_n() -> dict[str, torch.Tensor]:
+    """The label arrays of CIFAR-100N, each (50000,) int64: ``clean_label``, ``noisy_label``, and coarse ones if there.
+
+    As `load_cifar_n`; the file has the arrays clean_label and noisy_label. Class indices are 0 .. 99. No images.
+    """
+    return _labels("CIFAR-100N", "noisy_label", "CIFAR-100_human.pt", 99)
+
+
+def cifar10n(flat: bool = False, shrink: int = 1) -> Data:
+    """CIFAR-10 with what people said of its training images: ``side["worse_label"]``, ``side["aggre_label"]``, ...
+
+    Each is (n,) int64, -1 for the images of the official test set, which nobody labelled anew; y is the clean label.
+    The annotator for it is ``labkit.annotate.HumanLabels``. If fewer images are at hand than labels, those come first.
+
+    shrink: average over squares of so many pixels (1, 2, 4, 8, 16 or 32), so that 4 gives images of 8 x 8.
+    FileNotFoundError when the labels are not there; ValueError when they do not belong to the images.
+    """
+    if shrink not in (1, 2, 4, 8, 16, 32):
+        raise ValueError(f"shrink is 1, 2, 4, 8, 16 or 32 pixels, got {shrink!r}")
+    labels = load_cifar_n()
+    data = cifar10()
+    n = data.n - (0 if data.test is None else len(data.test))  # training images come first
+    if not torch.equal(data.y[:n], labels[CLEAN][:n]):
+        raise ValueError("the images at hand do not begin with the official CIFAR-10 training set in its order, so the "
+                         f"human labels cannot be matched to them ({data.source or data.name})")
+    nobody = torch.full((data.n - n,), -1)
+    side = {key: torch.cat([said[:n], nobody]) for key, said in labels.items() if key != CLEAN}
+    x = torch.nn.functional.avg_pool2d(data.x, shrink) if shrink > 1 else data.x
+    size = CIFAR10.shape[1] // shrink
+    return replace(data, name="cifar10n", x=x.flatten(1) if flat else x, image_shape=(3, size, size), side=side)
+
+
+def find_cifar_n(noisy: str = "worse_label") -> Path | None:
+    """The npz file under ``LABKIT_DATA`` that holds clean_label and ``noisy``, or None."""
+    root, wanted = data_folder(), {CLEAN, noisy}
+    return next((file for _, files in (folders(root) if root else ()) for file in files
                  if wanted <= (sniff_npz(file) or {}).keys()), None)
+
+
+def _labels(name: str, noisy: str, original: str, most: int, otherwise: str = "") -> dict[str, torch.Tensor]:
+    file = find_cifar_n(noisy)
     if file is None:
+        root = data_folder()
         raise FileNotFoundError(
-            f"no CIFAR-10N labels: expected an npz with {' and '.join(sorted(wanted))} "
+            f"no {name} labels: expected an npz with {' and '.join(sorted((CLEAN, noisy)))} "
             f"{f'under {root.absolute()}' if root else 'in the folder LABKIT_DATA, which is not set'}; the authors' "
-            "repository has them (UCSC-REAL/cifar-10-100n, CIFAR-10_human.pt; save its arrays as npz). "
-            "human_matrix() needs no file")
+            f"repository has them (UCSC-REAL/cifar-10-100n, {original}; save its arrays as npz){otherwise}")
     labels = {}
     for key, values in read_npz(file).items():
-        if values.shape != (N_TRAIN,) or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 9:
-            raise ValueError(f"{file}: {key} should hold {N_TRAIN:,} class indices from 0 to 9, found {values.dtype} "
-                             f"of shape {values.shape}{_extremes(values)}; get the file again")
+        if values.shape != (N_TRAIN,) or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > most:
+            raise ValueError(f"{file}: {key} should hold {N_TRAIN:,} class indices from 0 to {most}, found "
+                             f"{values.dtype} of shape {values.shape}{_extremes(values)}; get the file again")
         labels[key] = torch.from_numpy(values.astype(np.int64))
     return labels
 

@@ -122,7 +122,7 @@ def _axes(part: str, prefix: str, thing) -> list[tuple[str, str, str, list]]:
     for field, value in hyperparameters(thing).items():
         if isinstance(value, Sweep):
             axes.append((part, prefix, field, list(value)))
-        elif isinstance(value, Timed):  # its own numbers, as "smoothing.at"
+        elif isinstance(value, Timed | Annotator):  # its own numbers, as "smoothing.at", "noise.rate"
             axes += [(part, prefix, f"{field}.{inner}", choices) for _, _, inner, choices in _axes(part, "", value)]
         elif isinstance(value, Runs):
             axes.append((part, prefix, field, [_Taught(runs, values) for values, runs in value.by_setting()]))

@@ -2,17 +2,40 @@
 
 from labkit.methods.adversarial import RegionalAdversarial
 from labkit.methods.base import Batch, Method, Start
+from labkit.methods.co_teaching import CoTeaching, CoTeachingPlus, JoCoR
 from labkit.methods.contrastive import SoftContrastive
+from labkit.methods.correction import (
+    BackwardCorrection,
+    ForwardCorrection,
+    NoiseAdaptation,
+    Reweighting,
+    TRevision,
+    VolMinNet,
+)
 from labkit.methods.cross_entropy import CrossEntropy, EvidenceLikelihood
 from labkit.methods.distillation import Distillation
+from labkit.methods.distributionally_robust import ALDRKL, LDRKL
+from labkit.methods.divide_mix import DivideMix
 from labkit.methods.domain_adversarial import DomainAdversarial
+from labkit.methods.early_learning import ELR, ELRPlus
 from labkit.methods.logit_penalties import LogitPenalty, MaxSup, SmoothingWithoutErrorTerm
+from labkit.methods.long_tail import LogitAdjustment, SmallLoss
+from labkit.methods.loss_mixture import DynamicBootstrap
+from labkit.methods.meta_correction import EnhancedMetaLabelCorrection, MetaLabelCorrection
 from labkit.methods.mixup import Mixup
+from labkit.methods.neighbours import CollectiveBootstrapping
+from labkit.methods.nested_dropout import FeatureDropout, NestedCoTeaching, NestedDropout
 from labkit.methods.ordinal import AdjacentSmoothing, GaussianOrdinal, OrdinalSmoothing
 from labkit.methods.overlap import Overlap
+from labkit.methods.part import OnPart
 from labkit.methods.partial_distillation import ConfidenceDistillation, SimilarityDistillation, TopKDistillation
+from labkit.methods.peer import CORES, FDivergence, PeerLoss
 from labkit.methods.per_example import PerExampleSmoothing
+from labkit.methods.progressive_early_stopping import ConfidentExamples
+from labkit.methods.representation_calibration import RepresentationCalibration
+from labkit.methods.robust import AGCE, AUL, GCE, MAE, RLL, SCE, ActivePassive, JensenShannon, TruncatedGCE
 from labkit.methods.self_evolution import SelfEvolutionMixup
+from labkit.methods.small_loss_pixels import SmallLossPixels
 from labkit.methods.smoothing import ConfidencePenalty, Focal, LabelSmoothing
 from labkit.methods.soft_targets import (
     AdaptiveFocal,
@@ -23,43 +46,95 @@ from labkit.methods.soft_targets import (
     SoftBootstrapping,
     ThresholdedConfidencePenalty,
 )
+from labkit.methods.sparse_over_parameterisation import SparseOverParameterisation
+from labkit.methods.spherical import SphericalSoftmax, TaylorSoftmax, ZLoss
+from labkit.methods.tabasco import SelectedOnly
 from labkit.methods.temporal import TemporalSmoothing
 from labkit.methods.text_augmentation import RandomPolicy, SoftEDA
+from labkit.methods.trusted import GoldLossCorrection, TrustedCrossEntropy
+from labkit.methods.watched import Watched
 from labkit.names import look_up
 
 METHODS = {
+    "active_passive": ActivePassive,
     "adaptive_focal": AdaptiveFocal,
     "adjacent_smoothing": AdjacentSmoothing,
+    "agce": AGCE,
+    "aldr_kl": ALDRKL,
+    "aul": AUL,
+    "backward_correction": BackwardCorrection,
+    "co_teaching": CoTeaching,
+    "co_teaching_plus": CoTeachingPlus,
+    "collective_bootstrapping": CollectiveBootstrapping,
     "confidence_distillation": ConfidenceDistillation,
     "confidence_penalty": ConfidencePenalty,
+    "confident_examples": ConfidentExamples,
+    "cores": CORES,
     "cross_entropy": CrossEntropy,
     "distillation": Distillation,
+    "divide_mix": DivideMix,
     "domain_adversarial": DomainAdversarial,
     "dual_focal": DualFocal,
+    "dynamic_bootstrap": DynamicBootstrap,
+    "elr": ELR,
+    "elr_plus": ELRPlus,
+    "enhanced_meta_label_correction": EnhancedMetaLabelCorrection,
     "evidence_likelihood": EvidenceLikelihood,
+    "f_divergence": FDivergence,
+    "feature_dropout": FeatureDropout,
     "focal": Focal,
+    "forward_correction": ForwardCorrection,
     "gaussian_ordinal": GaussianOrdinal,
+    "gce": GCE,
     "generalised_smoothing": GeneralisedSmoothing,
+    "gold_loss_correction": GoldLossCorrection,
     "hard_bootstrapping": HardBootstrapping,
+    "jensen_shannon": JensenShannon,
+    "jocor": JoCoR,
     "label_smoothing": LabelSmoothing,
+    "ldr_kl": LDRKL,
+    "logit_adjustment": LogitAdjustment,
     "logit_penalty": LogitPenalty,
+    "mae": MAE,
     "maxsup": MaxSup,
+    "meta_label_correction": MetaLabelCorrection,
     "mixup": Mixup,
+    "nested_co_teaching": NestedCoTeaching,
+    "nested_dropout": NestedDropout,
+    "noise_adaptation": NoiseAdaptation,
+    "on_part": OnPart,
     "online_smoothing": OnlineSmoothing,
     "ordinal_smoothing": OrdinalSmoothing,
     "overlap": Overlap,
+    "peer_loss": PeerLoss,
     "per_example_smoothing": PerExampleSmoothing,
     "random_policy": RandomPolicy,
     "regional_adversarial": RegionalAdversarial,
+    "representation_calibration": RepresentationCalibration,
+    "reweighting": Reweighting,
+    "rll": RLL,
+    "sce": SCE,
+    "selected_only": SelectedOnly,
     "self_evolution_mixup": SelfEvolutionMixup,
     "similarity_distillation": SimilarityDistillation,
+    "small_loss": SmallLoss,
+    "small_loss_pixels": SmallLossPixels,
     "smoothing_without_error_term": SmoothingWithoutErrorTerm,
-    "soft_eda": SoftEDA,
     "soft_bootstrapping": SoftBootstrapping,
     "soft_contrastive": SoftContrastive,
+    "soft_eda": SoftEDA,
+    "sparse_over_parameterisation": SparseOverParameterisation,
+    "spherical_softmax": SphericalSoftmax,
+    "t_revision": TRevision,
+    "taylor_softmax": TaylorSoftmax,
     "temporal_smoothing": TemporalSmoothing,
     "thresholded_confidence_penalty": ThresholdedConfidencePenalty,
     "top_k_distillation": TopKDistillation,
+    "truncated_gce": TruncatedGCE,
+    "trusted_cross_entropy": TrustedCrossEntropy,
+    "volminnet": VolMinNet,
+    "watched": Watched,
+    "z_loss": ZLoss,
 }
 
 

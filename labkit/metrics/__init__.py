@@ -20,10 +20,14 @@ from labkit.names import look_up
 from .accuracy import accuracy, brier, confidence_on_errors, error, mean_confidence, mean_entropy, nll
 from .calibration import Reliability, classwise_ece, ece, mce, reliability
 from .diffusion import class_centroids, diffusion_index, nearest_classes, relative_distances
+from .easy_to_hard import crossing, gap_recovered
 from .events import average_precision, event_recall
 from .gradients import GradientVariance, gradient_variance, max_logit_suppression
+from .imbalanced import balanced_accuracy, class_recall, selection_quality, shot_accuracy
 from .ordinal import far_off, macro_f1, quadratic_kappa, rank_mae, seq2hr, tri_p
+from .outline import boundary_f
 from .overlap import dice, miou, soft_dice_score
+from .power import power, runs_needed
 from .representation import Scatter, template_projection, within_between
 from .selective import (
     RiskCoverage,
@@ -48,11 +52,15 @@ __all__ = [
     "augrc",
     "aurc",
     "average_precision",
+    "balanced_accuracy",
+    "boundary_f",
     "brier",
     "class_centroids",
+    "class_recall",
     "classwise_ece",
     "confidence_on_errors",
     "coverage_at_risk",
+    "crossing",
     "dice",
     "diffusion_index",
     "ece",
@@ -60,6 +68,7 @@ __all__ = [
     "event_recall",
     "failure_auroc",
     "far_off",
+    "gap_recovered",
     "gradient_variance",
     "linear_probe",
     "macro_f1",
@@ -71,12 +80,16 @@ __all__ = [
     "miou",
     "nearest_classes",
     "nll",
+    "power",
     "quadratic_kappa",
     "rank_mae",
     "relative_distances",
     "reliability",
     "risk_coverage",
+    "runs_needed",
+    "selection_quality",
     "seq2hr",
+    "shot_accuracy",
     "soft_dice_score",
     "softmax_augrc",
     "softmax_aurc",
@@ -111,6 +124,7 @@ def _confidence(logits: Tensor, labels: Tensor) -> Tensor:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, True, "Accuracy"),
+    "balanced_accuracy": Metric(balanced_accuracy, True, "Balanced accuracy"),
     "nll": Metric(nll, False, "Negative log-likelihood", "nats"),
     "brier": Metric(brier, False, "Brier score"),
     "ece": Metric(ece, False, "ECE"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from labkit.models.adversarial import WithDiscriminator, discriminate
 from labkit.models.base import Architecture, AsImage, Linear, Model, initialised
 from labkit.models.dense import Patches, PatchNet
+from labkit.models.labelled import WithLabelHead, consult
 from labkit.models.networks import MLP, LeNet, LinearModel, ResNet
 from labkit.models.pairs import Scores, TwoTower
 from labkit.models.text import BagOfWords
@@ -26,5 +27,6 @@ def architecture(model: str | Architecture) -> Architecture:
 
 __all__ = [
     "MLP", "MODELS", "Architecture", "AsImage", "BagOfWords", "LeNet", "Linear", "LinearModel", "Model", "PatchNet",
-    "Patches", "ResNet", "Scores", "TwoTower", "WithDiscriminator", "architecture", "discriminate", "initialised",
+    "Patches", "ResNet", "Scores", "TwoTower", "WithDiscriminator", "WithLabelHead", "architecture", "consult",
+    "discriminate", "initialised",
 ]  # fmt: skip

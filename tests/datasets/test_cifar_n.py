@@ -66,3 +66,41 @@ def test_matrices_equal_the_real_labels(real_data):
         counts = torch.zeros(10, 10, dtype=torch.float64)
         counts.index_put_((clean, found[which]), torch.ones(N, dtype=torch.float64), accumulate=True)
         np.testing.assert_allclose(counts / counts.sum(1, keepdim=True), datasets.human_matrix(which), atol=1e-12)
+
+
+def test_human_labels_stand_beside_their_images(data_root):
+    classes = np.array(datasets.images.CIFAR10.classes)
+    truth = labels(0)
+    pixels = np.random.default_rng(2).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
+    np.savez(data_root / "train.npz", x=pixels[:200], y=truth[:200], class_names=classes)
+    np.savez(data_root / "test.npz", x=pixels[200:], y=truth[200:300], class_names=classes)
+    np.savez(data_root / "n.npz", clean_label=truth, worse_label=labels(1), aggre_label=labels(2))
+    with pytest.warns(UserWarning, match="official"):  # made-up labels are not the official batches
+        data = datasets.load("cifar10n", shrink=8, flat=True)
+    assert data.shape == (3 * 4 * 4,) and data.image_shape == (3, 4, 4) and data.n == 300
+    assert sorted(data.side) == ["aggre_label", "worse_label"] and (data.side["worse_label"][200:] == -1).all()
+    np.testing.assert_array_equal(data.side["worse_label"][:200], labels(1)[:200])
+    np.savez(data_root / "n.npz", clean_label=labels(5), worse_label=labels(1))
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="cannot be matched to them"):
+        datasets.load("cifar10n")
+    with pytest.raises(ValueError, match="shrink is 1, 2, 4, 8, 16 or 32 pixels, got 3"):
+        datasets.load("cifar10n", shrink=3)
+
+
+def test_the_hundred_class_labels_are_another_file(data_root):
+    fine = np.random.default_rng(0).integers(0, 100, N).astype(np.uint8)
+    np.savez(data_root / "c.npz", clean_label=fine, noisy_label=fine, clean_coarse_label=fine // 5)
+    assert int(datasets.load_cifar100_n()["noisy_label"].max()) == 99
+    with pytest.raises(FileNotFoundError, match=r"no CIFAR-10N labels: expected an npz with clean_label and worse_"):
+        datasets.load_cifar_n()
+    np.savez(data_root / "c.npz", clean_label=fine, noisy_label=fine + 1)
+    with pytest.raises(ValueError, match="class indices from 0 to 99, found uint8 of shape"):
+        datasets.load_cifar100_n()
+
+
+def test_the_real_images_carry_their_labels(real_data):
+    data = datasets.load("cifar10n", shrink=8)
+    n = data.n - len(data.test)
+    assert abs(float((data.side["worse_label"][:n] != data.y[:n]).double().mean()) - 0.402) < 0.01
+    noisy = datasets.load_cifar100_n()
+    assert abs(float((noisy["noisy_label"] != noisy["clean_label"]).double().mean()) - 0.402) < 0.001
