@@ -22,7 +22,9 @@ class Gaussians(NamedTuple):
     counts: Tensor
 
 
-def class_gaussians(features: Tensor, labels: Tensor, n_classes: int, outliers: float | str | None = "auto") -> Gaussians:
+def class_gaussians(
+    features: Tensor, labels: Tensor, n_classes: int, outliers: float | str | None = "auto"
+) -> Gaussians:
     """Mean and (biased) covariance per given class, without what the local outlier factor rejects.
 
     Breunig, Kriegel, Ng, Sander (2000), as in scikit-learn, with 20 neighbours. ``outliers``: "auto" rejects factors

@@ -170,7 +170,7 @@ class SelectedOnly(Method):
         rule: of `select`.
     """
 
-    first: Any
+    first: Any = None
     rule: str = "tabasco"
 
     accepts: ClassVar = (Labels,)
@@ -181,6 +181,8 @@ class SelectedOnly(Method):
             raise ValueError(f"rule is one of {', '.join(RULES)}, got {self.rule!r}")
 
     def setup(self, start: Start):
+        if self.first is None:
+            raise ValueError("SelectedOnly looks through a first network: SelectedOnly(first=lk.fit(...))")
         logits, features = self.first.predict_one(start.x), self.first.predict(start.x, features=True)[0]
         clean, used = select(logits, features, start.evidence.labels, self.rule)
         return {"picked": clean, "divergence_used": used}

@@ -22,12 +22,16 @@ class Selection(NamedTuple):
     f1: Tensor
 
 
-@per_run
-def class_recall(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the examples of each class that are predicted to be of it, ``(..., K)``; NaN for a class without any."""
+def _recall(logits: Tensor, labels: Tensor) -> Tensor:
     said = logits.argmax(-1)
     each = [(labels == k).double() for k in range(logits.shape[-1])]
     return torch.stack([total(own * (said == k)) / total(own) for k, own in enumerate(each)], -1)
+
+
+@per_run
+def class_recall(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of the examples of each class that are predicted to be of it, ``(..., K)``; NaN for a class without any."""
+    return _recall(logits, labels)
 
 
 @per_run
@@ -36,7 +40,7 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
     On balanced test data it is accuracy.
     """
-    return class_recall(logits, labels).nanmean(-1)
+    return _recall(logits, labels).nanmean(-1)
 
 
 def shot_accuracy(logits: Tensor, labels: Tensor, counts: Tensor, many: int = 100, few: int = 20) -> Tensor:

@@ -94,7 +94,7 @@ def test_kinds_are_matched_in_iou(kind):
     noise = matched(NoisyMasks(kind), labels, x, iou=(1 + weak) / 2)
     fresh = [noise(labels, x, generator(seed, "annotation")).labels for seed in range(10, 15)]
     found = np.mean([label_iou(said, labels.labels, 3) for said in fresh])
-    assert found == pytest.approx((1 + weak) / 2, abs=0.03) and 0 < noise.rate < 1
+    assert found == pytest.approx((1 + weak) / 2, abs=0.06) and 0 < noise.rate < 1
     with pytest.raises(ValueError, match="take a larger size"):
         matched(NoisyMasks("simplify"), labels, x, iou=0.01)
 

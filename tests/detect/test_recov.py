@@ -111,3 +111,16 @@ def test_bad_numbers_are_named():
     x, labels, _, rng = problem(n=12)
     with pytest.raises(ValueError, match="2 <= folds <= 12"):
         detect.cross_validations(GaussianNB(), x, labels, 3, 1, 13, rng)
+
+
+def test_the_false_discovery_cut_is_benjamini_and_hochberg_on_exact_binomial_tails():
+    from math import comb
+
+    repeats, rng = 20, np.random.default_rng(3)
+    for _ in range(20):
+        counts = rng.integers(2, 12, 15)
+        tails = [sum(comb(20, c) * 0.2**c * 0.8 ** (20 - c) for c in range(k, 21)) for k in counts]  # P(count >= k)
+        ordered = sorted(tails)
+        limit = max((p for i, p in enumerate(ordered, 1) if p <= 0.05 * i / 15), default=-1.0)
+        by_hand = [p <= limit * (1 + 1e-9) for p in tails]
+        np.testing.assert_array_equal(detect.recov_cut(counts / repeats, repeats, 5, "false discovery"), by_hand)

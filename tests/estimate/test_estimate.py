@@ -258,6 +258,9 @@ def test_matrix_error():
     brute = min(float((off[list(o)] - T).abs().sum()) / 3 for o in itertools.permutations(range(3)))
     assert float(estimate.matrix_error(off, T, permute=True)) == pytest.approx(brute)
     assert float(estimate.matrix_error(eye, eye.roll(1, 0))) == pytest.approx(2)
+    far = torch.stack([T.mean(0), *torch.eye(3, dtype=torch.float64)[[2, 2]]])  # one row is nearest to every true row
+    brute = min(float((far[list(o)] - T).abs().sum()) / 3 for o in itertools.permutations(range(3)))
+    assert float(estimate.matrix_error(far, T, permute=True)) == pytest.approx(brute)
     with pytest.raises(ValueError, match="one matrix"):
         estimate.matrix_error(torch.eye(2), T)
 

@@ -12,6 +12,7 @@ from labkit.losses import cross_entropy, early_learning, remember, symmetric_kl
 K, N = 4, 6
 G = torch.Generator().manual_seed(0)
 LOGITS = 2 * torch.randn(N, K, generator=G, dtype=torch.float64)
+LOGITS[0] = torch.tensor([12.0, 0, 0, 0])  # every probability is clipped, and their sum is 1.0002
 OTHER = 2 * torch.randn(N, K, generator=G, dtype=torch.float64)
 SEEN = 0.8 * torch.rand(N, K, generator=G, dtype=torch.float64).softmax(-1)
 

@@ -41,6 +41,12 @@ def test_means_and_covariances_leave_the_outliers_out():
     assert torch.equal(raw.covariances[4], torch.eye(3, dtype=torch.float64)) and (raw.means[4] == 0).all()
 
 
+def test_a_share_of_outliers_is_a_share():
+    features, labels = example()
+    found = r.class_gaussians(features, labels, 4, outliers=0.25)
+    assert found.counts.tolist() == [45, 30, 9, 4]  # four examples are too few to ask
+
+
 @pytest.mark.parametrize("own, nearest", [(0.5, 1), (0.3, 2), (0.0, 3)])
 def test_borrowing_is_the_slow_twin(own, nearest):
     found = r.class_gaussians(*example(), 4)

@@ -57,7 +57,7 @@ def test_equals_the_slow_twin(scale):
     loss, changed = SOP(rate_u=0.3, rate_v=0.7).objective(lambda x: z, batch(u, v))
     (grad,) = torch.autograd.grad(loss, z)
     each = [twin(z[b].detach(), u[i], v[i], int(Y[b]), 0.3, 0.7) for b, i in enumerate(INDEX.tolist())]
-    assert float(loss) == pytest.approx(sum(e[0] for e in each) / B)
+    assert float(loss.detach()) == pytest.approx(sum(e[0] for e in each) / B)
     torch.testing.assert_close(grad, torch.stack([e[1] for e in each]) / B)
     for b, i in enumerate(INDEX.tolist()):
         torch.testing.assert_close(changed["u"][i], each[b][2])
@@ -115,7 +115,6 @@ def test_alone_and_in_a_fleet_the_numbers_are_equal_and_variables_find_the_noise
         assert a.values == b.values and not a.diverged
         for key, value in a.params.items():
             torch.testing.assert_close(value, b.params[key], rtol=1e-12, atol=1e-12)
-    if hasattr(together, "kept"):
-        v = together.kept("v").square().amax(-1)
-        wrong = together.told("train") != together.labels("train")
-        assert float(v[wrong].mean()) > 5 * float(v[~wrong].mean())
+    awake = together.kept("v").square().amax(-1) > 0.5  # V says another class is there
+    wrong = together.told("train") != together.labels("train")
+    assert float(awake[wrong].double().mean()) > 2.5 * float(awake[~wrong].double().mean())

@@ -218,3 +218,5 @@ def test_refusals():
         m.SelectedOnly(None, rule="best")
     with pytest.raises(ValueError, match="tabasco, wjsd, jsd"):
         t.select(*example()[:3], rule="best")
+    with pytest.raises(ValueError, match="first network"):
+        m.SelectedOnly().setup(None)
