@@ -24,7 +24,7 @@ ELSEWHERE = {  # they learn from data of a special form, or need a side that pla
     "DomainAdversarial": "environments, a discriminator", "RegionalAdversarial": "environments, a discriminator",
     "SmoothingWithoutErrorTerm": "environments, a discriminator", "Overlap": "masks",
     "SimilarityDistillation": "pairs", "SoftContrastive": "pairs", "SoftEDA": "texts", "RandomPolicy": "texts",
-    "TemporalSmoothing": "event sequences", "ConfidenceDistillation": "partial teachers", "TopKDistillation": "partial "
+    "OnPart": "evidence about a part", "TemporalSmoothing": "event sequences", "ConfidenceDistillation": "partial teachers", "TopKDistillation": "partial "
     "teachers",
 }  # fmt: skip
 MODELS = {"EnhancedMetaLabelCorrection": WithLabelHead(MLP()),
@@ -58,6 +58,8 @@ def made(name: str, data, annotator) -> Method:
     kind = getattr(m, name)
     if name == "GoldLossCorrection":  # its first stage has a method of its own
         return kind(warmup=lk.fit(data, annotator, methods=m.TrustedCrossEntropy(weight=0), seeds=[0], **QUICK))
+    if name == "SelectedOnly":
+        return kind(first=lk.fit(data, annotator, methods=m.CrossEntropy(), seeds=[0], **QUICK))
     needs = [p.name for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
     if not needs:
         return kind()
