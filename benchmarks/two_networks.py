@@ -45,7 +45,7 @@ def main():
     data = lk.load("digits")
     shared = dict(epochs=options.epochs, augmentation=Shift(1, data.image_shape) if options.augment else None)
     base = {n: quickest(data, m.CrossEntropy(), n * options.runs, **shared) for n in (1, 2)}
-    print(f"cross entropy, {options.runs} runs, {options.epochs} epochs: {base[1]:.1f} s; twice the runs {base[2]:.1f} s")
+    print(f"cross entropy, {options.runs} runs of {options.epochs} epochs: {base[1]:.1f} s; twice that {base[2]:.1f} s")
     for name, method in METHODS.items():
         if not options.only or name in options.only:
             seconds = quickest(data, method, options.runs, **shared)

@@ -19,7 +19,8 @@ from typing import Any
 
 from .notebook import Notebook, tags, text
 
-FROM_FOLDERS = ("fashion_mnist", "cifar10", "cifar10h", "cifar10n", "local")  # data sets that may be read from LABKIT_DATA
+# data sets that may be read from LABKIT_DATA
+FROM_FOLDERS = ("fashion_mnist", "cifar10", "cifar10h", "cifar10n", "local")
 # These files stand around the kernel, not in it: a new report style is no reason to train again.
 _OUTSIDE = ("cli.py", "workbook/")
 _INSIDE = ("workbook/parameters.py", "workbook/execute.py")

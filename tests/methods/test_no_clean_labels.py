@@ -21,11 +21,11 @@ from labkit.models import MLP, WithLabelHead
 
 QUICK = dict(epochs=2, dtype="float64", batch_size=32, progress=False, evaluate_every=1, compile=False)
 ELSEWHERE = {  # they learn from data of a special form, or need a side that plain classes do not have
-    "DomainAdversarial": "environments, a discriminator", "RegionalAdversarial": "environments, a discriminator",
-    "SmoothingWithoutErrorTerm": "environments, a discriminator", "Overlap": "masks",
+    "DomainAdversarial": "environments", "RegionalAdversarial": "environments",
+    "SmoothingWithoutErrorTerm": "environments", "Overlap": "masks", "OnPart": "evidence about a part",
     "SimilarityDistillation": "pairs", "SoftContrastive": "pairs", "SoftEDA": "texts", "RandomPolicy": "texts",
-    "OnPart": "evidence about a part", "TemporalSmoothing": "event sequences", "ConfidenceDistillation": "partial teachers", "TopKDistillation": "partial "
-    "teachers",
+    "TemporalSmoothing": "event sequences", "ConfidenceDistillation": "partial teachers",
+    "TopKDistillation": "partial teachers",
 }  # fmt: skip
 MODELS = {"EnhancedMetaLabelCorrection": WithLabelHead(MLP()),
           "MetaLabelCorrection": WithLabelHead(MLP(), outputs=0)}  # fmt: skip
