@@ -77,11 +77,12 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
         if known[str(width)] > 2 * known["1"]:
             break  # stacking loses badly; wider loses more
     measured = {w: known[str(w)] for w in WIDTHS if w <= runs and str(w) in known}
-    # a narrow lane unless a wider one clearly wins: a few steps are a noisy measurement, and convolutions, which gain
+    # one after another unless stacking clearly wins: a few steps are a noisy measurement, and convolutions, which gain
     # little from stacking, lose again when compiled
-    width = min(w for w, seconds in measured.items() if seconds <= CLEARLY * min(measured.values()))
-    if width == 1:
+    if measured[1] <= CLEARLY * min(measured.values()):
         return Choice(1, False, False)
+    # but if stacked, then as wide as costs nothing: a wider step is called less often, most of all once it is compiled
+    width = max(w for w, seconds in measured.items() if seconds <= CLEARLY * min(measured.values()))
     if compile != "auto":
         return Choice(width, True, bool(compile))
     before = memory.get("compiled: " + situation + code)

@@ -40,6 +40,13 @@ def test_a_gain_within_the_noise_is_no_reason_to_stack(machine):
     assert choose({**table}, 32).stacked is False
 
 
+def test_if_stacked_then_as_wide_as_costs_nothing(machine):
+    _, table = machine
+    each = {1: 1e-3, 4: 2.0e-4, 16: 2.1e-4, 32: 1.9e-4, 128: 1.8e-4, 512: 6e-4}
+    table.update({width: width * seconds for width, seconds in each.items()})
+    assert choose(table, 600).width == 128
+
+
 def test_convolutions_stay_alone_and_no_time_is_lost_on_wider_lanes(machine):
     measured, table = machine
     table.update({1: 1.0, 4: 9.0})
