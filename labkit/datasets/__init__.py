@@ -84,7 +84,7 @@ def available() -> dict[str, str]:
         **dict.fromkeys(("gaussians", "ordinal", "texts"), "drawn, with known posterior"),
         "hierarchy": "drawn in groups of like classes, with known posterior", "events": "drawn, event sequences",
         "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",
-        "collages": "digits bundled with scikit-learn, one or two in a picture, with known posterior",
+        "collages": "drawn on digits bundled with scikit-learn, one or two a picture, with known posterior",
     }  # fmt: skip
     for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
         try:
