@@ -11,6 +11,7 @@ from torch import Tensor
 
 from labkit.losses import cross_entropy, target_of
 from labkit.methods.base import Batch, Start
+from labkit.methods.loss_mixture import imbalance
 from labkit.methods.mixup import Mixup
 from labkit.methods.selection import Selecting, mean_over, rising
 from labkit.mixtures import gaussian_posterior
@@ -105,7 +106,7 @@ class DivideMix(Selecting):
         ramp = rising(progress, self.ramp, self.warm)
         square = (log_p.exp() - target).square().mean(-1)
         supervised = mean_over(cross_entropy(z, target), labelled)
-        unsupervised = self.unlabelled * ramp * mean_over(square, ~labelled) + self.penalty * uniformity(z)
+        unsupervised = self.unlabelled * ramp * mean_over(square, ~labelled) + self.penalty * imbalance(z)
         surprise = self.confident * (log_p.exp() * log_p).sum(-1).mean()
         return supervised + torch.where(warm, surprise, unsupervised)
 
@@ -125,11 +126,4 @@ def refine(told: Tensor, p: Tensor, w: Tensor) -> Tensor:
     return w[:, None] * told + (1 - w[:, None]) * p
 
 
-def uniformity(logits: Tensor) -> Tensor:
-    """``KL(1/K || mean p) = -log K - mean_k log(mean_i p_ik)`` of logits ``(b, K)``: 0 where classes are in balance."""
-    b, k = logits.shape
-    log_mean = logits.log_softmax(-1).logsumexp(0) - math.log(b)
-    return -math.log(k) - log_mean.mean()
-
-
-__all__ = ["DivideMix", "refine", "sharpen", "uniformity"]
+__all__ = ["DivideMix", "refine", "sharpen"]

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from labkit.evidence import Labels, one_hot
 from labkit.losses import cross_entropy
 from labkit.methods.base import Batch, Method, Start
+from labkit.methods.mixup import Mixup
 from labkit.mixtures import beta_posterior, gaussian_posterior
 
 MIXTURES = {"beta": beta_posterior, "gaussian": lambda losses: 1 - gaussian_posterior(losses)}
@@ -66,12 +66,7 @@ class DynamicBootstrap(Method):
         return {"losses": torch.full((n,), math.log(start.n_classes)), "noisy": torch.zeros(n)}
 
     def draw(self, rng, steps, batch_size):
-        uniform, alpha = rng.random(steps), float(self.alpha)
-        if alpha == 0:
-            return {"weight": np.ones(steps)}
-        from scipy.special import betaincinv  # the inverse distribution keeps alphas paired: one uniform, one weight
-
-        return {"weight": betaincinv(alpha, alpha, uniform)}
+        return Mixup(self.alpha).draw(rng, steps, batch_size)
 
     def objective(self, net, batch: Batch):
         mix = batch.draws["weight"]

@@ -13,7 +13,8 @@ from labkit.evidence import Labels
 from labkit.losses import cross_entropy
 from labkit.methods import CrossEntropy, DivideMix
 from labkit.methods.base import Batch, Start
-from labkit.methods.divide_mix import refine, sharpen, uniformity
+from labkit.methods.divide_mix import refine, sharpen
+from labkit.methods.loss_mixture import imbalance
 from labkit.mixtures import gaussian_posterior
 
 QUICK = dict(epochs=4, batch_size=32, progress=False, compile=False, dtype="float64")
@@ -148,7 +149,7 @@ def test_guesses_and_targets_are_constants():
     assert not changed["losses"].requires_grad
 
 
-def test_sharpen_refine_uniformity():
+def test_sharpen_refine_imbalance():
     t = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
     torch.testing.assert_close(sharpen(t, 0.5), torch.tensor([[0.25, 0.09, 0.04]], dtype=torch.float64) / 0.38)
     torch.testing.assert_close(sharpen(t, 1.0), t)
@@ -157,11 +158,11 @@ def test_sharpen_refine_uniformity():
     assert sharpen(torch.full((1, 1000), 1e-3), 0.01).isfinite().all()  # 0.001^100 alone would be 0
     torch.testing.assert_close(refine(hard, t.float(), torch.tensor([1.0, 0.5, 0.0]))[1:],
                                torch.tensor([[0.25, 0.65, 0.1], [0.5, 0.3, 0.2]]))  # fmt: skip
-    assert float(uniformity(torch.eye(3) * 50)) == pytest.approx(0, abs=1e-6)
+    assert float(imbalance(torch.eye(3) * 50)) == pytest.approx(0, abs=1e-6)
     z = torch.tensor([[2.0, 0, 0], [1.0, 0.5, 0]], dtype=torch.float64)
     p = z.softmax(-1).mean(0)
-    assert float(uniformity(z)) == pytest.approx(sum(math.log(1 / 3 / v) / 3 for v in p.tolist()))
-    assert uniformity(torch.tensor([[1e4, -1e4, 0.0]])).isfinite()
+    assert float(imbalance(z)) == pytest.approx(sum(math.log(1 / 3 / v) / 3 for v in p.tolist()))
+    assert imbalance(torch.tensor([[1e4, -1e4, 0.0]])).isfinite()
 
 
 def test_the_mixture_is_fitted_again_after_every_epoch():
