@@ -20,6 +20,7 @@ _PUBLIC = {
     "Labels": ("labkit.evidence", "Labels"),
     "Soft": ("labkit.evidence", "Soft"),
     "Candidates": ("labkit.evidence", "Candidates"),
+    "Bags": ("labkit.evidence", "Bags"),
     "sweep": ("labkit.fleet", "sweep"),
     "Stages": ("labkit.fleet", "Stages"),
     "Ramp": ("labkit.fleet", "Ramp"),
@@ -36,8 +37,8 @@ _PUBLIC = {
     **{
         name: (f"labkit.{name}", None)
         for name in (
-            "annotate", "attacks", "augment", "claims", "datasets", "detect", "estimate", "evidence", "fleet", "losses",
-            "methods", "metrics", "models", "plots", "posthoc", "streams", "theory", "workbook",
+            "annotate", "attacks", "augment", "claims", "counts", "datasets", "detect", "estimate", "evidence", "fleet",
+            "losses", "methods", "metrics", "models", "plots", "posthoc", "streams", "theory", "workbook",
         )
     },
 }  # fmt: skip

@@ -1,6 +1,8 @@
 """Annotators: clean labels in, evidence out."""
 
+from labkit.annotate.bags import AttributeBags, ClusteredBags, DirichletBags, LaplaceCounts, RandomBags
 from labkit.annotate.base import Annotator, Chain
+from labkit.annotate.domains import Domains
 from labkit.annotate.instance import (
     CIFAR10_FLIPS,
     DIGIT_FLIPS,
@@ -21,8 +23,9 @@ from labkit.annotate.votes import HumanVotes, Votes
 from labkit.annotate.weak import weak_posterior
 
 __all__ = [
-    "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "ByPlace", "Chain", "Clean", "DealtAnew",
-    "DrawnFrom", "Human", "HumanLabels", "HumanVotes", "InstanceDependent", "MarginBased", "NoisyMasks",
-    "OnlyTheRight", "OnlyWhere", "PairFlip", "ProportionalFlip", "Raters", "Symmetric", "Transition", "Trusted",
-    "Votes", "label_iou", "margin_strength", "matched", "observed_transition", "weak_posterior",
+    "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "Clean",
+    "ClusteredBags", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom", "Human", "HumanLabels", "HumanVotes",
+    "InstanceDependent", "LaplaceCounts", "MarginBased", "NoisyMasks", "OnlyTheRight", "OnlyWhere", "PairFlip",
+    "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "Transition", "Trusted", "Votes",
+    "label_iou", "margin_strength", "matched", "observed_transition", "weak_posterior",
 ]  # fmt: skip

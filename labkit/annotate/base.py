@@ -24,6 +24,7 @@ class Annotator:
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[type[Evidence], ...]] = (Labels,)  # what it can be handed
 
     def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Evidence:
         raise NotImplementedError
@@ -35,7 +36,7 @@ class Annotator:
 
 @dataclass(frozen=True)
 class Chain(Annotator):
-    """Annotators one after another; all but the last must return :class:`~labkit.evidence.Labels`."""
+    """Annotators one after another; each must take what the one before it returns (most take labels)."""
 
     links: tuple[Annotator, ...]
 
@@ -46,10 +47,11 @@ class Chain(Annotator):
     def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Evidence:
         evidence: Evidence = labels
         for link in self.links:
-            if not isinstance(evidence, Labels):
+            if not isinstance(evidence, link.takes):
+                takes = " or ".join(form.__name__ for form in link.takes)
                 raise TypeError(
-                    f"{type(link).__name__} annotates labels, but the annotator before it in the chain returned "
-                    f"{type(evidence).__name__}; put it first"
+                    f"{type(link).__name__} takes {takes}, but before it in the chain there are "
+                    f"{type(evidence).__name__}; change the order"
                 )
             evidence = link(evidence, features, rng, **{name: known[name] for name in link.needs})
         return evidence

@@ -31,9 +31,13 @@ class Task:
     form: type[Evidence]
     evidence: dict[str, Tensor]  # training evidence, (rows, units, ...), shared fields too
     held_out: dict[str, Tensor]  # validation evidence, alike; empty without a validation set
-    members: Tensor | None
     side: dict[str, Tensor]  # name -> (n, ...)
     row: list[int]
+
+    @property
+    def members(self) -> Tensor | None:
+        """Of grouped evidence: which training examples each unit holds, ``(rows, units, size)``."""
+        return self.evidence.get("members")
 
     @property
     def units(self) -> int:
@@ -66,7 +70,7 @@ class Task:
         return Task(
             cast(self.x), self.truth, self.n_classes, self.train.to(device), self.validation.to(device),
             self.test.to(device), self.form, tree(self.evidence), tree(self.held_out),
-            None if self.members is None else self.members.to(device), tree(self.side), self.row,
+            tree(self.side), self.row,
         )  # fmt: skip
 
 
@@ -85,11 +89,10 @@ def prepare(data: Data, plans: list[RunPlan], validation: float, test: float) ->
                 held.append(_annotate(data, plan.annotator, split.validation, plan.seed, 1))
         row.append(rows[which])
     form = type(seen[0])
-    members = None if seen[0].members is None else torch.stack([e.members for e in seen])
     return Task(
         data.x, data.y, data.n_classes,
         torch.stack([s.train for s in splits]), torch.stack([s.validation for s in splits]),
-        torch.stack([s.test for s in splits]), form, _stack(seen), _stack(held), members, data.side, row,
+        torch.stack([s.test for s in splits]), form, _stack(seen), _stack(held), data.side, row,
     )  # fmt: skip
 
 
@@ -108,6 +111,9 @@ def _annotate(data: Data, annotator: Annotator, index: Tensor, seed: int, part: 
 def _stack(pieces: list[Evidence]) -> dict[str, Tensor]:
     if not pieces:
         return {}
+    if pieces[0].members is not None:  # bags of one seed may be larger than those of another
+        width = max(p.members.shape[1] for p in pieces)
+        pieces = [p.widened(width) for p in pieces]
     try:
         return {name: torch.stack([p.tensors()[name] for p in pieces]) for name in pieces[0].tensors()}
     except RuntimeError as error:

@@ -6,20 +6,22 @@ import pytest
 import torch
 
 import labkit as lk
+from labkit.evidence import Evidence, Labels, Soft
 from labkit.fleet.runs import Context, Run, Runs
 from labkit.fleet.tuned import tuned
 
 K = 3
 
 
-def run(seed: int, rate: float, given: dict, wrong: int) -> Run:
+def run(seed: int, rate: float, evidence: Evidence | None, wrong: int) -> Run:
     """Predicts class 0 everywhere but for the first ``wrong`` validation examples (class 1)."""
     z = torch.zeros(10, K)
     z[:, 0] = 1
     z[:wrong, 1] = 2
     index = torch.arange(10)
-    return Run(f"{seed}{rate}", "m", seed, {"rate": rate}, [1], {}, {"last": 1}, 0, 1.0, "cpu", {},
-               {"last/validation": z, "last/test": z}, {"validation": index, "test": index}, given)  # fmt: skip
+    curves = {"validation/agreement": [float(evidence.agreement(z))]} if evidence is not None else {}
+    return Run(f"{seed}{rate}", "m", seed, {"rate": rate}, [1], curves, {"last": 1}, 0, 1.0, "cpu", {},
+               {"last/validation": z, "last/test": z}, {"validation": index, "test": index}, {})  # fmt: skip
 
 
 def together(make) -> Runs:
@@ -31,7 +33,7 @@ def together(make) -> Runs:
 
 def test_noisy_evidence_decides_and_clean_labels_measure():
     told = torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0, 0])  # the noise of the first three is fitted best by rate 0.5
-    found = tuned(together(lambda s, r, w: run(s, r, {"labels": told}, w)))
+    found = tuned(together(lambda s, r, w: run(s, r, Labels(told, K), w)))
     assert found.index.tolist() == [2, 4] and found["rate"].tolist() == [0.5, 0.5]
     assert found["agreement"].tolist() == [1.0, 1.0]
     assert found["value"].tolist() == pytest.approx([0.7, 0.7])  # not the best on clean labels, which is rate 0.1
@@ -39,11 +41,11 @@ def test_noisy_evidence_decides_and_clean_labels_measure():
 
 def test_a_likelihood_counts_by_its_weight_and_of_equals_the_first_is_taken():
     soft = torch.full((10, K), 0.2).index_fill(1, torch.tensor([0]), 0.6)
-    assert tuned(together(lambda s, r, w: run(s, r, {"likelihood": soft}, w)))["rate"].tolist() == [0.1, 0.1]
+    assert tuned(together(lambda s, r, w: run(s, r, Soft(soft), w)))["rate"].tolist() == [0.1, 0.1]
     flat = torch.full((10, K), 1 / K)
-    assert tuned(together(lambda s, r, w: run(s, r, {"likelihood": flat}, w)))["rate"].tolist() == [0.1, 0.1]
-    with pytest.raises(LookupError, match="pointwise"):
-        tuned(together(lambda s, r, w: run(s, r, {}, w)))
+    assert tuned(together(lambda s, r, w: run(s, r, Soft(flat), w)))["rate"].tolist() == [0.1, 0.1]
+    with pytest.raises(LookupError, match="these runs have none"):
+        tuned(together(lambda s, r, w: run(s, r, None, w)))
 
 
 def test_each_seed_chooses_for_itself(small):

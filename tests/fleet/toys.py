@@ -100,13 +100,13 @@ class Crowd(Annotator):
 class Bags(Evidence):
     """Class proportions of groups of examples: a unit is a bag."""
 
-    fields = ("proportions",)
+    fields = ("members", "proportions")
 
     def __init__(self, members, proportions):
         self.members, self.proportions, self.n_classes = members, proportions, proportions.shape[1]
 
     def agreement(self, logits):
-        return -(logits.softmax(-1).mean(0) - self.proportions.mean(0)).abs().sum()
+        return -(logits.softmax(-1)[self.members].mean(1) - self.proportions).abs().sum()
 
 
 class Tags(Evidence):

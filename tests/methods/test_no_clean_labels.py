@@ -15,11 +15,11 @@ import torch
 import labkit as lk
 from labkit import methods as m
 from labkit.annotate import Annotator
-from labkit.evidence import Labels, Soft, TrustedLabels, one_hot
+from labkit.evidence import Bags, Labels, Soft, TrustedLabels, one_hot
 from labkit.methods.base import Method
 from labkit.models import MLP, WithLabelHead
 
-QUICK = dict(epochs=2, dtype="float64", batch_size=32, progress=False, evaluate_every=1, compile=False)
+QUICK = dict(epochs=2, dtype="float64", batch_size=16, progress=False, evaluate_every=1, compile=False)
 ELSEWHERE = {  # they learn from data of a special form, or need a side that plain classes do not have
     "DomainAdversarial": "environments", "RegionalAdversarial": "environments",
     "SmoothingWithoutErrorTerm": "environments", "Overlap": "masks", "OnPart": "evidence about a part",
@@ -40,6 +40,9 @@ class FromInputs(Annotator):
     def __call__(self, labels, features, rng):
         k = labels.n_classes
         told = (features.flatten(1)[:, 0] * 7).floor().long() % k
+        if self.form == "Bags":
+            held = rng.permutation(len(told) // 4 * 4).reshape(-1, 4)
+            return Bags(torch.from_numpy(held), one_hot(told[held], k).sum(1))
         matrix = 0.7 * torch.eye(k, dtype=torch.float64) + 0.3 / k
         if self.form == "Soft":
             return Soft(one_hot(told, k) * 0.8 + 0.2 / k)
