@@ -20,6 +20,7 @@ _PUBLIC = {
     "Labels": ("labkit.evidence", "Labels"),
     "Soft": ("labkit.evidence", "Soft"),
     "Candidates": ("labkit.evidence", "Candidates"),
+    "Complementary": ("labkit.evidence", "Complementary"),
     "Bags": ("labkit.evidence", "Bags"),
     "sweep": ("labkit.fleet", "sweep"),
     "Stages": ("labkit.fleet", "Stages"),

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.evidence import Candidates, Evidence, Labels, Soft, TrustedLabels, one_hot, stochastic_matrix
+from labkit.evidence import Candidates, Complementary, Evidence, Labels, Soft, TrustedLabels, one_hot, stochastic_matrix
 from labkit.losses import evidence_nll
 
 K = 4
@@ -128,3 +128,38 @@ def test_bad_evidence_is_named(make, message):
 def test_a_form_without_a_pointwise_likelihood_says_so():
     with pytest.raises(TypeError, match="no likelihood per example"):
         Evidence.view(3, {}).likelihood()
+
+
+def test_candidates_may_say_how_likely_their_set_is():
+    sets = Candidates([[True, True, False]], weights=[[0.2, 0.6, 0.0]])
+    assert sets.likelihood().tolist() == [pytest.approx([0.2, 0.6, 0.0])] and sets.sizes.tolist() == [2]
+    assert sets[0:1].weights.shape == (1, 3)
+    for weights in ([[0.0, 0.0, 0.0]], [[-0.1, 1.0, 0.0]], [[float("nan"), 1.0, 0.0]]):
+        with pytest.raises(ValueError, match="weights are finite"):
+            Candidates([[True, True, False]], weights=weights)
+    with pytest.raises(ValueError, match="per example and class"):
+        Candidates([[True, True, False]], weights=[[1.0, 1.0]])
+
+
+def test_the_covering_rate_counts_predictions_inside_the_set():
+    sets = Candidates([[True, True, False], [False, False, True]], weights=[[0.1, 0.9, 0.0], [0.3, 0.3, 0.4]])
+    assert sets.agreement(torch.eye(3)[[0, 1]]) == 0.5
+
+
+def test_complementary_labels_are_the_set_of_the_others():
+    said = Complementary(torch.tensor([[0, 2], [1, 1]]), 3)
+    assert said.mask.tolist() == [[False, True, False], [True, False, True]]
+    assert said.likelihood().tolist() == [[0, 1, 0], [1, 0, 1]] and isinstance(said, Candidates)
+    assert said.excluded.tolist() == [[True, False, True], [False, True, False]]
+    with pytest.raises(ValueError, match="empty"):
+        Complementary(torch.tensor([[0, 1, 2]]), 3)
+
+
+def test_complementary_labels_with_a_matrix_weigh_the_classes():
+    matrix = torch.tensor([[0.0, 0.7, 0.3], [0.5, 0.1, 0.4], [0.2, 0.8, 0.0]])
+    said = Complementary(torch.tensor([[1, 1], [1, 2]]), 3, matrix)
+    torch.testing.assert_close(said.likelihood()[0], matrix[:, 1].double())
+    torch.testing.assert_close(said.likelihood()[1], (matrix[:, 1] * matrix[:, 2]).double())
+    assert said[0:1].transition is not None
+    with pytest.raises(ValueError, match="rows that are distributions"):
+        Complementary(torch.tensor([1]), 3, matrix.T)

@@ -2,6 +2,19 @@
 
 from labkit.annotate.bags import AttributeBags, ClusteredBags, DirichletBags, LaplaceCounts, RandomBags
 from labkit.annotate.base import Annotator, Chain
+from labkit.annotate.candidates import (
+    ClassCandidates,
+    FlippedCandidates,
+    InstanceCandidates,
+    TopCandidates,
+    UniformCandidates,
+)
+from labkit.annotate.complementary import (
+    ComplementaryLabels,
+    OneOfTheShown,
+    biased_complement,
+    uniform_complement,
+)
 from labkit.annotate.domains import Domains
 from labkit.annotate.instance import (
     CIFAR10_FLIPS,
@@ -23,9 +36,11 @@ from labkit.annotate.votes import HumanVotes, Votes
 from labkit.annotate.weak import weak_posterior
 
 __all__ = [
-    "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "Clean",
-    "ClusteredBags", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom", "Human", "HumanLabels", "HumanVotes",
-    "InstanceDependent", "LaplaceCounts", "MarginBased", "NoisyMasks", "OnlyTheRight", "OnlyWhere", "PairFlip",
-    "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "Transition", "Trusted", "Votes",
-    "label_iou", "margin_strength", "matched", "observed_transition", "weak_posterior",
+    "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "ClassCandidates",
+    "Clean", "ClusteredBags", "ComplementaryLabels", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom",
+    "FlippedCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates", "InstanceDependent",
+    "LaplaceCounts", "MarginBased", "NoisyMasks", "OneOfTheShown", "OnlyTheRight", "OnlyWhere", "PairFlip",
+    "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "TopCandidates", "Transition", "Trusted",
+    "UniformCandidates", "Votes", "biased_complement", "label_iou", "margin_strength", "matched",
+    "observed_transition", "uniform_complement", "weak_posterior",
 ]  # fmt: skip

@@ -41,16 +41,22 @@ class RandomBags(_Bagging):
         size: members per bag; what is left over makes a last, smaller bag.
         spread: 0 for bags of one size; above it, sizes are log-normal with this standard deviation of the log, as many
             bags as with ``spread=0`` and at least one member in each.
+        count: at most so many bags, of examples drawn at random; the others lie in none. None bags them all.
     """
 
     size: int = 16
     spread: float = 0.0
+    count: int | None = None
 
     def groups(self, labels, features, rng):
         n, size = len(labels), check_size(self.size, len(labels))
+        if self.count is not None:
+            if self.count < 1:
+                raise ValueError(f"count is a number of bags from 1, got {self.count}")
+            n = min(n, self.count * size)
         if self.spread < 0:
             raise ValueError(f"spread is a standard deviation from 0, got {self.spread}")
-        order = rng.permutation(n)
+        order = rng.permutation(len(labels))[:n]
         if self.spread == 0:
             return [order[a : a + size] for a in range(0, n, size)]
         weights = rng.lognormal(0.0, self.spread, -(-n // size))

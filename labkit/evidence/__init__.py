@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from labkit.evidence.bags import Bags
 from labkit.evidence.base import Evidence, one_hot, stochastic_matrix
-from labkit.evidence.candidates import Candidates
+from labkit.evidence.candidates import Candidates, Complementary
 from labkit.evidence.labels import Labels, Soft, TrustedLabels
 
-__all__ = ["Bags", "Candidates", "Evidence", "Labels", "Soft", "TrustedLabels", "one_hot", "stochastic_matrix"]
+__all__ = [
+    "Bags", "Candidates", "Complementary", "Evidence", "Labels", "Soft", "TrustedLabels", "one_hot",
+    "stochastic_matrix",
+]  # fmt: skip
