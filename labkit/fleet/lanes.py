@@ -166,7 +166,7 @@ class Lane:
         Gathered for many steps at once: one large copy is cheaper than many small ones.
         """
         task, row = self.task, self.row[:, None].expand(units.shape)
-        evidence = {k: task.evidence[k][row, units] for k in task.form.fields}
+        evidence = {k: task.evidence[k][row, units] for k in task.form.fields if k in task.evidence}
         examples = units if task.members is None else task.members[row, units].flatten(2)
         where = task.train[self.row[:, None].expand(examples.shape), examples]
         around = lambda t: t.index_select(0, where.flatten()).view(*examples.shape, *t.shape[1:])

@@ -131,3 +131,10 @@ def test_no_hard_label_reaches_a_student_of_weight_one(small):
     )
     for x, y in zip(clean, noisy):
         assert all(torch.equal(x.params[k], y.params[k]) for k in x.params)
+
+
+@pytest.mark.parametrize("reveal", [True, False])
+def test_evidence_with_and_without_its_optional_part_trains(small, reveal):
+    runs = lk.fit(small, lk.annotate.FlippedCandidates(0.3, reveal=reveal), methods=m.EvidenceLikelihood(), seeds=2,
+                  compile=False, **QUICK)  # fmt: skip
+    assert runs[0].curves["train/loss"][-1] < runs[0].curves["train/loss"][0]
