@@ -72,8 +72,9 @@ def fresh_shell():
 
     InlineBackend.clear_instance()  # it remembers the shell of the notebook before
     InteractiveShell.clear_instance()
+    main = sys.modules["__main__"]
     shell = InteractiveShell.instance()
-    before, path, modules = matplotlib.rcParams.copy(), list(sys.path), set(sys.modules)
+    before, path = matplotlib.rcParams.copy(), list(sys.path)
     configure_inline_support.current_backend = "unset"  # figure formats are set up once a process otherwise
     activate_matplotlib(INLINE)
     configure_inline_support(shell, INLINE)
@@ -87,9 +88,7 @@ def fresh_shell():
         matplotlib.interactive(False)
         matplotlib.rcParams.update(before)
         sys.path[:] = path
-        for name in set(sys.modules) - modules:
-            if name == "__main__" or getattr(sys.modules[name], "__file__", None) is None and "." not in name:
-                del sys.modules[name]
+        sys.modules["__main__"] = main
         InteractiveShell.clear_instance()
 
 
