@@ -49,3 +49,9 @@ def entropy(logits: Tensor) -> Tensor:
     """``H(p) = -sum_k p_k log p_k``, shape ``(n,)``; classes of probability 0 add nothing."""
     log_p = torch.log_softmax(logits, -1)
     return -(log_p.exp() * log_p).sum(-1)
+
+
+def log_of_the_rest(log_p: Tensor) -> Tensor:
+    """``log(1 - p_k)`` for every class, ``(..., K)``, from the other classes: never the log of 1 - 1."""
+    itself = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
+    return torch.where(itself, -1e30, log_p[..., None, :]).logsumexp(-1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from labkit.counts import count_log_likelihood
+from labkit.losses.basic import log_of_the_rest
 
 
 def log_mean_prediction(logits: Tensor, present: Tensor | None = None) -> Tensor:
@@ -69,13 +70,6 @@ def one_against_rest_count_nll(logits: Tensor, counts: Tensor, present: Tensor |
     count = counts.movedim(-1, 0).to(logits.dtype)
     pair = torch.stack([present.sum(-1).to(logits.dtype) - count, count], -1)
     return -count_log_likelihood(torch.stack([log_other, own], -1), pair, present.expand(own.shape)).mean(0)
-
-
-def log_of_the_rest(log_p: Tensor) -> Tensor:
-    """``log(1 - p_k)`` for every class, ``(..., K)``, from the other classes: never the log of 1 - 1."""
-    k = log_p.shape[-1]
-    itself = torch.eye(k, dtype=torch.bool, device=log_p.device)
-    return torch.where(itself, -1e30, log_p[..., None, :]).logsumexp(-1)
 
 
 def _proportions(counts: Tensor) -> Tensor:
