@@ -237,37 +237,48 @@ def _over_subsets(log_p: Tensor, counts: Tensor, present: Tensor) -> Tensor:
 # ---- more classes: saddlepoint -------------------------------------------------------------------------------------
 
 
-def _tilt(log_p: Tensor, counts: Tensor, present: Tensor, rounds: int = 25) -> Tensor:
+def _tilt(log_p: Tensor, counts: Tensor, present: Tensor, rounds: int = 16) -> Tensor:
     """``t`` ``(..., K)`` that maximises ``t . counts - sum_i log sum_k p[i, k] exp(t_k)``, by damped Newton steps.
 
     A class that nobody has gets ``NEVER``. A step that does not improve is not made, and the next is shorter.
     """
-    log_p = log_p.detach()
+    return _tilt_in_one(log_p.detach(), counts, present, rounds)
+
+
+@torch.library.custom_op("labkit::tilt", mutates_args=())
+def _tilt_in_one(log_p: Tensor, counts: Tensor, present: Tensor, rounds: int) -> Tensor:
+    """The search of :func:`_tilt` as one operator: recording a step would otherwise take seconds for its many parts.
+
+    A bag that has arrived stays where it is, so it does not matter who else is searched for; on a CPU the search ends
+    when all have arrived.
+    """
     has = counts > 0
     here = present[..., None].to(log_p.dtype)
 
-    def value(t):
-        return (t * counts).sum(-1) - ((log_p + bare(t)).logsumexp(-1) * here[..., 0]).sum(-1)
-
-    def bare(t):
-        return torch.where(has, t, NEVER)[..., None, :]
-
-    def missing(t):
-        q = (log_p + bare(t)).softmax(-1) * here
-        return q, counts - q.sum(-2)
+    def at(t):
+        """The value at ``t``, the tilted members, and how far they are from the counts: with one exponential."""
+        z = log_p + torch.where(has, t, NEVER)[..., None, :]
+        top = z.amax(-1, keepdim=True)
+        e = (z - top).exp()
+        total = e.sum(-1, keepdim=True)
+        q = e / total * here
+        return (t * counts).sum(-1) - ((total.log() + top) * here).sum((-2, -1)), q, counts - q.sum(-2)
 
     t = torch.zeros_like(counts)
     damping = torch.full_like(counts[..., 0], 0.01)
-    best, (q, slope) = value(t), missing(t)
+    best, q, slope = at(t)
     identity = torch.eye(counts.shape[-1], dtype=log_p.dtype, device=log_p.device)
     digits = torch.finfo(log_p.dtype).eps
     for _ in range(rounds):
+        arrived = slope.abs().amax(-1) <= 2 * digits * counts.sum(-1)
+        if log_p.device.type == "cpu" and bool(arrived.all()):
+            break
         to = t + _newton(_spread(q) + damping[..., None, None] * identity, slope, counts)
-        tried, (q_there, slope_there) = value(to), missing(to)
+        tried, q_there, slope_there = at(to)
         # near the top values differ by their rounding only; there the smaller slope tells which point is nearer
         rounding = 8 * digits * (1 + best.abs())
         flatter = slope_there.square().sum(-1) < slope.square().sum(-1)
-        better = (tried >= best + rounding) | ((tried >= best - rounding) & flatter)
+        better = ((tried >= best + rounding) | ((tried >= best - rounding) & flatter)) & ~arrived
         best = torch.where(better, tried, best)
         damping = torch.where(better, damping / 5, damping * 10).clamp(10 * digits, 1e6)
         moved = better[..., None]
@@ -277,6 +288,20 @@ def _tilt(log_p: Tensor, counts: Tensor, present: Tensor, rounds: int = 25) -> T
             torch.where(moved[..., None], q_there, q),
         )
     return torch.where(has, t, NEVER)
+
+
+@_tilt_in_one.register_fake
+def _(log_p, counts, present, rounds):
+    return torch.empty_like(counts)
+
+
+@_tilt_in_one.register_vmap
+def _(info, axes, log_p, counts, present, rounds):
+    stacked = [
+        t.expand(info.batch_size, *t.shape) if axis is None else t.movedim(axis, 0)
+        for t, axis in zip((log_p, counts, present), axes)
+    ]
+    return _tilt_in_one(*stacked, rounds), 0
 
 
 def _newton(curvature: Tensor, slope: Tensor, counts: Tensor) -> Tensor:

@@ -141,14 +141,18 @@ class AttributeBags(_Bagging):
         name: the attribute.
         size: bags larger than this are cut, at random, into bags of ``size`` (the last of a value may be smaller);
             None leaves them whole.
-
-    All seeds must give the same number of bags to be trained together; where values are rare or bags are cut that may
-    differ, and ``count`` keeps the largest so many bags.
+        count: all seeds must give the same number of bags to be trained together; where values are rare or bags are cut
+            that may differ, and this keeps the largest so many bags. A share below 1 is of the bags of ``size`` that
+            the examples of the split would fill; it can always be had, in a small validation split too.
     """
 
     name: str
     size: int | None = None
-    count: int | None = None
+    count: int | float | None = None
+
+    def __post_init__(self):
+        if isinstance(self.count, float) and not (0 < self.count < 1 and self.size):
+            raise ValueError(f"count is a number of bags, or a share of those of a size; got {self.count}, {self.size}")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -164,9 +168,10 @@ class AttributeBags(_Bagging):
             made += [held] if self.size is None else [held[a : a + self.size] for a in range(0, len(held), self.size)]
         if self.count is None:
             return made
-        if len(made) < self.count:
-            raise ValueError(f"{self.name!r} makes {len(made)} bags, and count asks for {self.count}")
-        return sorted(made, key=len, reverse=True)[: self.count]
+        count = max(1, int(self.count * (len(value) // self.size))) if isinstance(self.count, float) else self.count
+        if len(made) < count:
+            raise ValueError(f"{self.name!r} makes {len(made)} bags, and count asks for {count}")
+        return sorted(made, key=len, reverse=True)[:count]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 
+from labkit.datasets.adult import adult, find_adult
 from labkit.datasets.base import Data, Split
 from labkit.datasets.bundled import breast_cancer, digits, wine
 from labkit.datasets.captions import caption_prompts, captions
@@ -27,28 +28,36 @@ from labkit.datasets.hierarchical import class_groups, hierarchical_mixture, hie
 from labkit.datasets.idx import read_idx
 from labkit.datasets.images import cifar10, fashion_mnist, find_cifar10, find_fashion_mnist
 from labkit.datasets.label_errors import LABEL_ERRORS, LabelErrors, find_label_errors, load_label_errors
+from labkit.datasets.latent_shift import latent_shift
 from labkit.datasets.local import data_folder, local
+from labkit.datasets.merged import merged
 from labkit.datasets.ordinal import diabetes_levels, ordinal
+from labkit.datasets.people import people
+from labkit.datasets.precincts import Precincts, drawn_precincts, find_precincts, load_precincts, precincts, senc
 from labkit.datasets.preferences import preferences, utility
 from labkit.datasets.rotated import rotated_digits
 from labkit.datasets.segmentation import digit_masks
+from labkit.datasets.sets import sets_of
 from labkit.datasets.synthetic import Mixture, gaussian_mixture, gaussians
 from labkit.datasets.texts import TextModel, Vocabulary, text_model, texts
 from labkit.names import look_up, nearest
 
 __all__ = [
-    "HUMAN_MATRICES", "LABEL_ERRORS", "NAMES", "Data", "LabelErrors", "Mixture", "Split", "TextModel",
-    "Vocabulary", "available", "cache_folder", "caption_prompts", "class_groups", "data_folder", "find_label_errors",
-    "gaussian_mixture", "hierarchical_mixture", "human_matrix", "label_sets", "load", "load_cifar100_n",
-    "load_cifar_n", "load_label_errors", "read_idx", "text_model", "utility",
+    "HUMAN_MATRICES", "LABEL_ERRORS", "NAMES", "Data", "LabelErrors", "Mixture", "Precincts", "Split", "TextModel",
+    "Vocabulary", "available", "cache_folder", "caption_prompts", "class_groups", "data_folder", "drawn_precincts",
+    "find_label_errors", "gaussian_mixture", "hierarchical_mixture", "human_matrix", "label_sets", "latent_shift",
+    "load", "load_cifar100_n", "load_cifar_n", "load_label_errors", "load_precincts", "merged", "read_idx",
+    "sets_of", "text_model", "utility",
 ]  # fmt: skip
 
 LOADERS = {
     "digits": digits, "breast_cancer": breast_cancer, "wine": wine, "diabetes_levels": diabetes_levels,
     "rotated_digits": rotated_digits, "digit_masks": digit_masks, "gaussians": gaussians, "hierarchy": hierarchy,
     "ordinal": ordinal, "events": events, "texts": texts, "preferences": preferences, "captions": captions,
+    "people": people, "precincts": precincts,
     "collages": collages,
-    "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "cifar10n": cifar10n, "local": local,
+    "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "cifar10n": cifar10n, "adult": adult,
+    "senc": senc, "local": local,
 }  # fmt: skip
 NAMES = tuple(LOADERS)
 
@@ -85,6 +94,8 @@ def available() -> dict[str, str]:
         "hierarchy": "drawn in groups of like classes, with known posterior", "events": "drawn, event sequences",
         "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",
         "collages": "drawn on digits bundled with scikit-learn, one or two a picture, with known posterior",
+        "people": "drawn, with attributes and known posterior",
+        "precincts": "drawn, voters of precincts with known tables",
     }  # fmt: skip
     for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
         try:
@@ -94,5 +105,10 @@ def available() -> dict[str, str]:
             where[name] = f"error: {error}"
     where["cifar10h"] = "LABKIT_DATA" if find_votes() else "absent: the votes come from LABKIT_DATA only"
     where["cifar10n"] = "LABKIT_DATA" if find_cifar_n() else "absent: the human labels come from LABKIT_DATA only"
+    for name, find, download in (("adult", find_adult, "OpenML"), ("senc", find_precincts, "CRAN")):
+        try:
+            where[name] = "LABKIT_DATA" if find() else f"download from {download}, kept in {cache_folder()}"
+        except ValueError as error:
+            where[name] = f"error: {error}"
     where["local"] = "a folder of yours: load('local', folder=...)"
     return where

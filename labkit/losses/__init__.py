@@ -7,7 +7,10 @@ from labkit.losses.correction import backward, backward_targets, importance, rev
 from labkit.losses.distributionally_robust import adapted_temperature, aldr_kl, coded_penalty, ldr_kl, scale_free
 from labkit.losses.distributions import label_distribution
 from labkit.losses.early_learning import early_learning, remember, symmetric_kl
+from labkit.losses.easy_llp import class_losses, easy_llp, easy_llp_one, easy_llp_parts, surrogate_labels
+from labkit.losses.gen_bags import gen_bags, gen_bags_covariance
 from labkit.losses.logit_penalties import logit_penalty, maxsup, smoothing_decomposition, smoothing_without_error_term
+from labkit.losses.mixbag import half_width, interval_loss, mixed_proportions
 from labkit.losses.ordinal import (
     adjacent_targets,
     driveability_weights,
@@ -41,6 +44,14 @@ from labkit.losses.peer import (
     floored_cross_entropy,
     peer,
     sieve_score,
+)
+from labkit.losses.proportions import (
+    count_nll,
+    one_against_rest_count_nll,
+    proportion_cross_entropy,
+    proportion_kl,
+    proportion_l1,
+    proportion_squared,
 )
 from labkit.losses.robust import (
     active_passive,
@@ -81,12 +92,14 @@ __all__ = [
     "binary_peer_weight",
     "boundary",
     "boundary_smoothing",
+    "class_losses",
     "class_similarity",
     "coded_penalty",
     "confidence_penalty",
     "confidence_target",
     "contrastive",
     "cores",
+    "count_nll",
     "cross_entropy",
     "dice_semimetric_1",
     "dice_semimetric_2",
@@ -94,6 +107,9 @@ __all__ = [
     "driveability_weights",
     "dual_focal",
     "early_learning",
+    "easy_llp",
+    "easy_llp_one",
+    "easy_llp_parts",
     "entropy",
     "equivalent_rate",
     "evidence_nll",
@@ -102,9 +118,13 @@ __all__ = [
     "focal",
     "gaussian_targets",
     "gce",
+    "gen_bags",
+    "gen_bags_covariance",
     "gradient_rescaling",
+    "half_width",
     "hard_bootstrapping",
     "importance",
+    "interval_loss",
     "jaccard_metric_1",
     "jaccard_metric_2",
     "jensen_shannon",
@@ -115,14 +135,20 @@ __all__ = [
     "mae",
     "matching_smoothing",
     "maxsup",
+    "mixed_proportions",
     "nce",
     "nfl",
     "ngce",
+    "one_against_rest_count_nll",
     "ordinal_cross_entropy",
     "ordinal_targets",
     "overlap",
     "pair_targets",
     "peer",
+    "proportion_cross_entropy",
+    "proportion_kl",
+    "proportion_l1",
+    "proportion_squared",
     "q_exp",
     "q_hard",
     "q_linear",
@@ -145,6 +171,7 @@ __all__ = [
     "soft_target",
     "spherical_log",
     "spherical_softmax",
+    "surrogate_labels",
     "symmetric_kl",
     "target_of",
     "taylor_log",

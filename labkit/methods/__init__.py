@@ -2,6 +2,7 @@
 
 from labkit.methods.adversarial import RegionalAdversarial
 from labkit.methods.base import Batch, Method, Start
+from labkit.methods.belief_propagation import BeliefPropagation
 from labkit.methods.co_teaching import CoTeaching, CoTeachingPlus, JoCoR
 from labkit.methods.contrastive import SoftContrastive
 from labkit.methods.correction import (
@@ -18,10 +19,17 @@ from labkit.methods.distributionally_robust import ALDRKL, LDRKL
 from labkit.methods.divide_mix import DivideMix
 from labkit.methods.domain_adversarial import DomainAdversarial
 from labkit.methods.early_learning import ELR, ELRPlus
+from labkit.methods.easy_llp import EasyLLP
+from labkit.methods.gen_bags import GenBags
+from labkit.methods.hidden_labels import Alternating, OnlinePseudoLabels
+from labkit.methods.llp_vat import LLPVAT
+from labkit.methods.llpfc import LLPFC
 from labkit.methods.logit_penalties import LogitPenalty, MaxSup, SmoothingWithoutErrorTerm
 from labkit.methods.long_tail import LogitAdjustment, SmallLoss
 from labkit.methods.loss_mixture import DynamicBootstrap
+from labkit.methods.mean_map import LMM, MeanMap
 from labkit.methods.meta_correction import EnhancedMetaLabelCorrection, MetaLabelCorrection
+from labkit.methods.mixbag import MixBag
 from labkit.methods.mixup import Mixup
 from labkit.methods.neighbours import CollectiveBootstrapping
 from labkit.methods.nested_dropout import FeatureDropout, NestedCoTeaching, NestedDropout
@@ -32,6 +40,7 @@ from labkit.methods.partial_distillation import ConfidenceDistillation, Similari
 from labkit.methods.peer import CORES, FDivergence, PeerLoss
 from labkit.methods.per_example import PerExampleSmoothing
 from labkit.methods.progressive_early_stopping import ConfidentExamples
+from labkit.methods.proportions import CountEM, CountLikelihood, OneAgainstRestCounts, ProportionLoss
 from labkit.methods.representation_calibration import RepresentationCalibration
 from labkit.methods.robust import AGCE, AUL, GCE, MAE, RLL, SCE, ActivePassive, JensenShannon, TruncatedGCE
 from labkit.methods.self_evolution import SelfEvolutionMixup
@@ -51,8 +60,10 @@ from labkit.methods.spherical import SphericalSoftmax, TaylorSoftmax, ZLoss
 from labkit.methods.tabasco import SelectedOnly
 from labkit.methods.temporal import TemporalSmoothing
 from labkit.methods.text_augmentation import RandomPolicy, SoftEDA
+from labkit.methods.transport import ROT
 from labkit.methods.trusted import GoldLossCorrection, TrustedCrossEntropy
 from labkit.methods.watched import Watched
+from labkit.methods.watched_bags import WatchedBags
 from labkit.names import look_up
 
 METHODS = {
@@ -61,8 +72,10 @@ METHODS = {
     "adjacent_smoothing": AdjacentSmoothing,
     "agce": AGCE,
     "aldr_kl": ALDRKL,
+    "alternating": Alternating,
     "aul": AUL,
     "backward_correction": BackwardCorrection,
+    "belief_propagation": BeliefPropagation,
     "co_teaching": CoTeaching,
     "co_teaching_plus": CoTeachingPlus,
     "collective_bootstrapping": CollectiveBootstrapping,
@@ -70,12 +83,15 @@ METHODS = {
     "confidence_penalty": ConfidencePenalty,
     "confident_examples": ConfidentExamples,
     "cores": CORES,
+    "count_em": CountEM,
+    "count_likelihood": CountLikelihood,
     "cross_entropy": CrossEntropy,
     "distillation": Distillation,
     "divide_mix": DivideMix,
     "domain_adversarial": DomainAdversarial,
     "dual_focal": DualFocal,
     "dynamic_bootstrap": DynamicBootstrap,
+    "easy_llp": EasyLLP,
     "elr": ELR,
     "elr_plus": ELRPlus,
     "enhanced_meta_label_correction": EnhancedMetaLabelCorrection,
@@ -86,6 +102,7 @@ METHODS = {
     "forward_correction": ForwardCorrection,
     "gaussian_ordinal": GaussianOrdinal,
     "gce": GCE,
+    "gen_bags": GenBags,
     "generalised_smoothing": GeneralisedSmoothing,
     "gold_loss_correction": GoldLossCorrection,
     "hard_bootstrapping": HardBootstrapping,
@@ -93,26 +110,35 @@ METHODS = {
     "jocor": JoCoR,
     "label_smoothing": LabelSmoothing,
     "ldr_kl": LDRKL,
+    "llpfc": LLPFC,
+    "lmm": LMM,
+    "llp_vat": LLPVAT,
     "logit_adjustment": LogitAdjustment,
     "logit_penalty": LogitPenalty,
     "mae": MAE,
     "maxsup": MaxSup,
+    "mean_map": MeanMap,
     "meta_label_correction": MetaLabelCorrection,
+    "mix_bag": MixBag,
     "mixup": Mixup,
     "nested_co_teaching": NestedCoTeaching,
     "nested_dropout": NestedDropout,
     "noise_adaptation": NoiseAdaptation,
     "on_part": OnPart,
+    "one_against_rest_counts": OneAgainstRestCounts,
+    "online_pseudo_labels": OnlinePseudoLabels,
     "online_smoothing": OnlineSmoothing,
     "ordinal_smoothing": OrdinalSmoothing,
     "overlap": Overlap,
     "peer_loss": PeerLoss,
     "per_example_smoothing": PerExampleSmoothing,
+    "proportion_loss": ProportionLoss,
     "random_policy": RandomPolicy,
     "regional_adversarial": RegionalAdversarial,
     "representation_calibration": RepresentationCalibration,
     "reweighting": Reweighting,
     "rll": RLL,
+    "rot": ROT,
     "sce": SCE,
     "selected_only": SelectedOnly,
     "self_evolution_mixup": SelfEvolutionMixup,
@@ -134,6 +160,7 @@ METHODS = {
     "trusted_cross_entropy": TrustedCrossEntropy,
     "volminnet": VolMinNet,
     "watched": Watched,
+    "watched_bags": WatchedBags,
     "z_loss": ZLoss,
 }
 

@@ -40,6 +40,7 @@ from .selective import (
     softmax_aurc,
 )
 from .transfer import linear_probe
+from .two_classes import auc
 
 __all__ = [
     "METRICS",
@@ -49,6 +50,7 @@ __all__ = [
     "RiskCoverage",
     "Scatter",
     "accuracy",
+    "auc",
     "augrc",
     "aurc",
     "average_precision",
@@ -125,6 +127,7 @@ def _confidence(logits: Tensor, labels: Tensor) -> Tensor:
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, True, "Accuracy"),
     "balanced_accuracy": Metric(balanced_accuracy, True, "Balanced accuracy"),
+    "auc": Metric(auc, True, "AUC"),
     "nll": Metric(nll, False, "Negative log-likelihood", "nats"),
     "brier": Metric(brier, False, "Brier score"),
     "ece": Metric(ece, False, "ECE"),

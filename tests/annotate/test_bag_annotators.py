@@ -96,6 +96,10 @@ def test_bags_by_attribute():
     for members, present in zip(cut.members, cut.present):
         assert len(job[members[present]].unique()) == 1
     assert AttributeBags("job", size=10, count=9)(labels, features, RNG(), job=job).sizes.tolist() == [10] * 9
+    share = AttributeBags("job", size=10, count=0.75)(labels, features, RNG(), job=job)
+    assert len(share) == int(0.75 * (len(labels) // 10)) and (share.sizes == 10).all()
+    with pytest.raises(ValueError, match="a share of those of a size"):
+        AttributeBags("job", count=0.5)
     with pytest.raises(ValueError, match="count asks for 20"):
         AttributeBags("job", size=10, count=20)(labels, features, RNG(), job=job)
     with pytest.raises(ValueError, match="whole number per example"):

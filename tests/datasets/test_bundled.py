@@ -47,7 +47,7 @@ def test_a_constant_feature_becomes_zero():
 
 
 def test_unknown_name_and_option_name_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown dataset 'digist'; did you mean 'digits'.* known: breast_cancer"):
+    with pytest.raises(ValueError, match=r"unknown dataset 'digist'; did you mean 'digits'.* known: adult"):
         datasets.load("digist")
     with pytest.raises(TypeError, match=r"load\('digits'\) has no option 'falt'; did you mean 'flat'"):
         datasets.load("digits", falt=False)
