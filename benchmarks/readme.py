@@ -3,6 +3,7 @@
 make ledger                                                  # reports, data/ledger.csv, then this
 python benchmarks/fleet.py --memory --save data/speed.json   # the speed tables' numbers
 python benchmarks/sweeps.py --save data/sweeps.json
+python benchmarks/count_loss.py --save data/count_loss.json
 python benchmarks/readme.py --reports reports
 """
 
@@ -69,6 +70,34 @@ def sweeps_table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def counts_table(measured: dict) -> str:
+    """The step against the proportion loss, the cost by bag size, and what many classes cost and lose."""
+    step = next(row for row in measured["step"] if row["compiled"])
+    sizes = [row for row in measured["sizes"] if "bag size" in row]
+    growth = next(row for row in measured["sizes"] if "growth exponent per bag, from 256" in row)
+    shown = [row for row in sizes if row["bag size"] in (16, 64, 256, 1024, 4096)]
+    lines = [
+        f"{step['step']}: a step takes {step['count likelihood ms']:.0f} ms with the exact count likelihood and "
+        f"{step['proportion loss ms']:.0f} ms with the proportion loss, **{step['ratio']:.2f}** times "
+        f"({step['ratios from']:.2f} to {step['to']:.2f} over turns).",
+        "",
+        "| two classes, bag of | " + " | ".join(f"{row['bag size']:,}" for row in shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
+        "| exact loss and gradient, ms a bag | " + " | ".join(f"{row['exact ms per bag']:.3g}" for row in shown) + " |",
+        "",
+        f"From 256 on it grows with the power {growth['growth exponent per bag, from 256']:.2f} of the bag size.",
+        "",
+        "| classes | bag | exact, ms | saddlepoint, ms | its largest error, nats | of a posterior: largest | mean |",
+        "|---" * 7 + "|",
+    ]
+    for row in measured["classes"]:
+        lines.append(
+            f"| {row['classes']} | {row['bag size']} | {row['exact ms']:.2f} | {row['saddlepoint ms']:.2f} "
+            f"| {row['error in nats']:.2f} | {row['error of a posterior']:.3f} | {row['its mean']:.4f} |"
+        )
+    return "\n".join(lines)
+
+
 def fill(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, rest = text.split(start)
@@ -96,7 +125,7 @@ def main():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     with (ROOT / "data" / "ledger.csv").open(newline="", encoding="utf-8") as file:
         text = fill(text, "ledger", ledger_table(list(csv.DictReader(file))))
-    for name, table in (("speed", speed_table), ("sweeps", sweeps_table)):
+    for name, table in (("speed", speed_table), ("sweeps", sweeps_table), ("count_loss", counts_table)):
         text = fill(text, name, table(json.loads((ROOT / "data" / f"{name}.json").read_text())))
     if (found := picture(reports)) is not None:
         (ROOT / "data" / "readme.png").write_bytes(found)

@@ -100,6 +100,18 @@ def tilted(log_p: Tensor, counts: Tensor, present: Tensor | None = None, rounds:
     return q * present[..., None]
 
 
+def whole_counts(shares: Tensor, sizes: Tensor) -> Tensor:
+    """Whole numbers ``(..., K)`` nearest to ``shares * sizes`` that add up to ``sizes`` ``(...)``.
+
+    Largest remainders: round down, then one more for the classes that lost most. (0.29 * 100 is 28.999... in floating
+    point: cutting it off gives 28, and counts for which no assignment exists.) ``shares`` need not be normalised.
+    """
+    exact = shares / shares.sum(-1, keepdim=True) * sizes[..., None]
+    down = (exact + 1e-4).floor()
+    rank = (exact - down).argsort(dim=-1, descending=True, stable=True).argsort(-1)
+    return down + (rank < (sizes - down.sum(-1))[..., None]).to(down.dtype)
+
+
 def _prepared(log_p: Tensor, counts: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     if log_p.shape[-1] != counts.shape[-1]:
         raise ValueError(f"log_p has {log_p.shape[-1]} classes and counts have {counts.shape[-1]}")
@@ -363,4 +375,11 @@ def _tilted_by(log_p: Tensor, counts: Tensor, present: Tensor, t: Tensor) -> Ten
     return (log_p + (t + step)[..., None, :]).softmax(-1) * here
 
 
-__all__ = ["EXACT_LIMIT", "count_log_likelihood", "count_posterior", "noisy_count_log_likelihood", "tilted"]
+__all__ = [
+    "EXACT_LIMIT",
+    "count_log_likelihood",
+    "count_posterior",
+    "noisy_count_log_likelihood",
+    "tilted",
+    "whole_counts",
+]

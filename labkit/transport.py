@@ -46,7 +46,8 @@ def hard_assignment(scores: Tensor, counts: Tensor, present: Tensor | None = Non
     torch, so on a CUDA device not inside a training step.
 
     Args:
-        scores: ``(..., S, K)``, such as log probabilities. counts: ``(..., K)`` whole numbers (:func:`whole_counts`).
+        scores: ``(..., S, K)``, such as log probabilities. counts: ``(..., K)`` whole numbers
+            (:func:`labkit.counts.whole_counts`).
 
     Returns:
         Class indices (int64); 0 for padding.
@@ -59,18 +60,6 @@ def hard_assignment(scores: Tensor, counts: Tensor, present: Tensor | None = Non
         rank = gain.argsort(dim=-1, descending=True, stable=True).argsort(-1)
         return (rank < counts[..., 1:]).long() * present
     return _assigned(scores, counts, present)
-
-
-def whole_counts(shares: Tensor, sizes: Tensor) -> Tensor:
-    """Whole numbers ``(..., K)`` nearest to ``shares * sizes`` that add up to ``sizes`` ``(...)``.
-
-    Largest remainders: round down, then one more for the classes that lost most. (0.29 * 100 is 28.999... in floating
-    point: cutting it off gives 28, and counts for which no assignment exists.) ``shares`` need not be normalised.
-    """
-    exact = shares / shares.sum(-1, keepdim=True) * sizes[..., None]
-    down = (exact + 1e-4).floor()
-    rank = (exact - down).argsort(dim=-1, descending=True, stable=True).argsort(-1)
-    return down + (rank < (sizes - down.sum(-1))[..., None]).to(down.dtype)
 
 
 @torch.library.custom_op("labkit::assigned", mutates_args=())
@@ -103,4 +92,4 @@ def _(info, axes, *tensors):
     return _assigned(*front), 0
 
 
-__all__ = ["entropic_assignment", "hard_assignment", "whole_counts"]
+__all__ = ["entropic_assignment", "hard_assignment"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.func import vmap
 
-from labkit.counts import count_posterior
-from labkit.transport import entropic_assignment, hard_assignment, whole_counts
+from labkit.counts import count_posterior, whole_counts
+from labkit.transport import entropic_assignment, hard_assignment
 
 
 def bags(size, k, n=6, scale=2.0, seed=0, dtype=torch.float64):

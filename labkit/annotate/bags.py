@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from labkit.annotate.base import Annotator
+from labkit.counts import whole_counts
 from labkit.evidence import Bags, Evidence, Labels, one_hot
 from labkit.evidence.bags import pad
 
@@ -200,19 +201,9 @@ class LaplaceCounts(Annotator):
         noisy = bags.counts.double().numpy() + scale * rng.laplace(size=tuple(bags.counts.shape))
         if self.reveal:
             return Bags(bags.members, torch.from_numpy(noisy), bags.present, noise=scale)
-        return Bags(bags.members, whole_counts(noisy, bags.sizes.numpy()), bags.present)
-
-
-def whole_counts(counts: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """``(bags, K)`` numbers brought to whole counts from 0 that add up to ``sizes``: cut at 0, scaled, and rounded by
-    largest remainder."""
-    kept = np.maximum(counts, 0)
-    kept = np.where(kept.sum(1, keepdims=True) > 0, kept, 1.0)
-    exact = kept / kept.sum(1, keepdims=True) * sizes[:, None]
-    low = np.floor(exact)
-    short = (sizes - low.sum(1)).astype(int)
-    rank = (-(exact - low)).argsort(1, kind="stable").argsort(1)
-    return torch.from_numpy(low + (rank < short[:, None]))
+        kept = torch.from_numpy(noisy).clamp_min(0)
+        kept = torch.where(kept.sum(1, keepdim=True) > 0, kept, 1.0)
+        return Bags(bags.members, whole_counts(kept, bags.sizes), bags.present)
 
 
 def check_size(size: int, n: int) -> int:

@@ -118,7 +118,7 @@ class Lane:
             start = Start(
                 self.task.x[train], self.task.evidence_of(row), self.task.n_classes, plan.seed,
                 generator(plan.seed, "method", 2**32), train, {k: v[train] for k, v in self.task.side.items()},
-                self.settings.augmentation is not None,
+                self.settings.augmentation is not None, seen[plan.seed],
             )  # fmt: skip
             method_state.append(plan.method.setup(start))
         device, dtype = self.settings.device, self.settings.dtype
@@ -250,6 +250,7 @@ class Lane:
         width = max(1, int(np.prod(self.settings.data.shape)))
         piece = max(1, limit // (width * len(self.plans)))
         forward = self.recipe.predict
+        of_run = (self.weights(), self.values, {k: self.state["method"][k] for k in self.recipe.method.keeps})
         out = []
         for a in range(0, n, piece):
             if same:
@@ -257,9 +258,9 @@ class Lane:
             else:
                 x = self.task.x[index[:, a : a + piece]] if held is None else held[:, a : a + piece]
             if self.stacked:
-                out.append(vmap(forward, in_dims=(0, 0, None if same else 0))(self.weights(), self.values, x))
+                out.append(vmap(forward, in_dims=(0, 0, 0, None if same else 0))(*of_run, x))
             else:
-                own = tree_map(lambda t: t[0], (self.weights(), self.values))
+                own = tree_map(lambda t: t[0], of_run)
                 out.append(forward(*own, x if same else x[0])[None])
         return torch.cat(out, 1)
 

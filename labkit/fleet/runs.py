@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -273,7 +274,8 @@ class Runs(Sequence):
 
     @torch.no_grad()
     def _forward(self, run: Run, x: Tensor, features: bool, piece: int = 4096) -> Tensor:
-        method = self.context.methods[run.method]
+        method = copy.copy(self.context.methods[run.method])
+        method.kept = {k: v.to(x.device, x.dtype if v.is_floating_point() else None) for k, v in run.kept.items()}
         module, params = Runs([run], self.context).network(x.device, x.dtype)
         net = nets(module, params, method.networks)
         one = (net if method.networks == 1 else net[0]).features if features else lambda a: method.predict(net, a)

@@ -107,9 +107,10 @@ class Recipe:
         method, _ = self.with_values(values, progress)
         return method.end_epoch(state["method"], progress)
 
-    def predict(self, params, values, x):
+    def predict(self, params, values, kept, x):
         done = next(iter(params.values())).new_ones(())
         method, _ = self.with_values(values, done)
+        method.kept = kept
         return method.predict(nets(self.module, params, method.networks), x)
 
 

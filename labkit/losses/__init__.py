@@ -2,13 +2,43 @@
 
 from labkit.losses.basic import cross_entropy, entropy, evidence_nll, target_of
 from labkit.losses.boundary import boundary, boundary_smoothing
-from labkit.losses.contrastive import contrastive, pair_targets
+from labkit.losses.candidates import (
+    average_cross_entropy,
+    average_loss,
+    class_activation_target,
+    cross_entropy_of_classes,
+    gce_of_classes,
+    leverage_weights,
+    leveraged,
+    mae_of_classes,
+    outside_cross_entropy,
+    pairwise_sigmoid,
+    restricted,
+)
+from labkit.losses.complementary import (
+    complementary_distances,
+    complementary_nll,
+    decode_complementary,
+    log_complementary,
+    multiple_exponential,
+    multiple_log,
+    negative_learning,
+    order_preserving,
+    pairwise_comparison,
+    partial_huber_of_classes,
+    squared_of_classes,
+    surrogate_exponential,
+    unbiased_of_sets,
+    weighted_complementary,
+)
+from labkit.losses.contrastive import contrastive, pair_targets, weighted_contrastive
 from labkit.losses.correction import backward, backward_targets, importance, revision, reweighting
 from labkit.losses.distributionally_robust import adapted_temperature, aldr_kl, coded_penalty, ldr_kl, scale_free
-from labkit.losses.distributions import label_distribution
+from labkit.losses.distributions import dirichlet_kl, label_distribution
 from labkit.losses.early_learning import early_learning, remember, symmetric_kl
 from labkit.losses.easy_llp import class_losses, easy_llp, easy_llp_one, easy_llp_parts, surrogate_labels
 from labkit.losses.gen_bags import gen_bags, gen_bags_covariance
+from labkit.losses.implicit_posterior import implicit_posterior, implicit_qr, implicit_rq, log_normaliser
 from labkit.losses.logit_penalties import logit_penalty, maxsup, smoothing_decomposition, smoothing_without_error_term
 from labkit.losses.mixbag import half_width, interval_loss, mixed_proportions
 from labkit.losses.ordinal import (
@@ -78,6 +108,13 @@ from labkit.losses.soft_targets import (
 )
 from labkit.losses.spherical import spherical_log, spherical_softmax, taylor_log, taylor_softmax, z_loss, z_scores
 from labkit.losses.temporal import q_exp, q_hard, q_linear, q_sigmoid, q_step, temporal_smoothing, temporal_target
+from labkit.losses.unbiased import (
+    gradient_ascent_risk,
+    inverse_transition,
+    non_negative_risk,
+    risk_by_class,
+    unbiased_loss,
+)
 
 __all__ = [
     "active_passive",
@@ -87,22 +124,30 @@ __all__ = [
     "agce",
     "aldr_kl",
     "aul",
+    "average_cross_entropy",
+    "average_loss",
     "backward",
     "backward_targets",
     "binary_peer_weight",
     "boundary",
     "boundary_smoothing",
+    "class_activation_target",
     "class_losses",
     "class_similarity",
     "coded_penalty",
+    "complementary_distances",
+    "complementary_nll",
     "confidence_penalty",
     "confidence_target",
     "contrastive",
     "cores",
     "count_nll",
     "cross_entropy",
+    "cross_entropy_of_classes",
+    "decode_complementary",
     "dice_semimetric_1",
     "dice_semimetric_2",
+    "dirichlet_kl",
     "distillation",
     "driveability_weights",
     "dual_focal",
@@ -118,32 +163,52 @@ __all__ = [
     "focal",
     "gaussian_targets",
     "gce",
+    "gce_of_classes",
     "gen_bags",
     "gen_bags_covariance",
+    "gradient_ascent_risk",
     "gradient_rescaling",
     "half_width",
     "hard_bootstrapping",
+    "implicit_posterior",
+    "implicit_qr",
+    "implicit_rq",
     "importance",
     "interval_loss",
+    "inverse_transition",
     "jaccard_metric_1",
     "jaccard_metric_2",
     "jensen_shannon",
     "label_distribution",
     "label_smoothing",
     "ldr_kl",
+    "leverage_weights",
+    "leveraged",
+    "log_complementary",
+    "log_normaliser",
     "logit_penalty",
     "mae",
+    "mae_of_classes",
     "matching_smoothing",
     "maxsup",
     "mixed_proportions",
+    "multiple_exponential",
+    "multiple_log",
     "nce",
+    "negative_learning",
     "nfl",
     "ngce",
+    "non_negative_risk",
     "one_against_rest_count_nll",
+    "order_preserving",
     "ordinal_cross_entropy",
     "ordinal_targets",
+    "outside_cross_entropy",
     "overlap",
     "pair_targets",
+    "pairwise_comparison",
+    "pairwise_sigmoid",
+    "partial_huber_of_classes",
     "peer",
     "proportion_cross_entropy",
     "proportion_kl",
@@ -155,8 +220,10 @@ __all__ = [
     "q_sigmoid",
     "q_step",
     "remember",
+    "restricted",
     "revision",
     "reweighting",
+    "risk_by_class",
     "rll",
     "scale_free",
     "sce",
@@ -171,6 +238,8 @@ __all__ = [
     "soft_target",
     "spherical_log",
     "spherical_softmax",
+    "squared_of_classes",
+    "surrogate_exponential",
     "surrogate_labels",
     "symmetric_kl",
     "target_of",
@@ -182,6 +251,10 @@ __all__ = [
     "top_k_target",
     "truncated_gce",
     "tversky",
+    "unbiased_loss",
+    "unbiased_of_sets",
+    "weighted_complementary",
+    "weighted_contrastive",
     "z_loss",
     "z_scores",
 ]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from labkit.losses.basic import log_of_the_rest
+from labkit.losses.robust import FULL_MAE, _gce, _miss
 
 
 def restricted(logits: Tensor, mask: Tensor) -> Tensor:
-    """Predictions renormalised on the set, ``p_j / sum_S p``, ``(..., K)``; 0 outside it."""
+    """Predictions renormalised on the set, ``p_j / sum_S p``, ``(..., K)``; 0 outside it.
+
+    From the logits, so that a set that the network holds for impossible (every p rounds to 0) has its shares too.
+    """
     return torch.where(mask, logits, -torch.inf).softmax(-1)
 
 
@@ -34,12 +37,19 @@ def cross_entropy_of_classes(logits: Tensor) -> Tensor:
 
 def mae_of_classes(logits: Tensor) -> Tensor:
     """``sum_k |p_k - [k = j]| = 2 - 2 p_j`` for every class (no unit)."""
-    return 2 - 2 * logits.softmax(-1)
+    return FULL_MAE * _miss(logits.log_softmax(-1))
 
 
 def gce_of_classes(logits: Tensor, q=0.7) -> Tensor:
-    """``(1 - p_j^q) / q`` for every class (no unit); Zhang, Sabuncu (2018), published q = 0.7."""
-    return (1 - (q * logits.log_softmax(-1)).exp()) / q
+    """``(1 - p_j^q) / q`` for every class (no unit); Zhang, Sabuncu (2018), published q = 0.7; q = 0: ``-log p_j``."""
+    return _gce(logits.log_softmax(-1), q)
+
+
+CLASS_LOSSES = {  # name -> losses of every class, from logits (..., K) and q
+    "cross entropy": lambda logits, q: cross_entropy_of_classes(logits),
+    "mae": lambda logits, q: mae_of_classes(logits),
+    "gce": gce_of_classes,
+}
 
 
 def average_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
@@ -58,6 +68,9 @@ def leveraged(logits: Tensor, mask: Tensor, weights: Tensor, beta=1.0, form: str
     ``form`` "sigmoid": ``psi(z) = 1 / (1 + e^z)`` (no unit); "cross entropy": ``-log p_j`` inside and
     ``-log(1 - p_j)`` outside. Source: Wen et al. (2021), "Leveraged weighted loss for partial label learning", eq. 3;
     published beta 1 or 2.
+
+    Raises:
+        ValueError: another form.
     """
     if form == "sigmoid":
         inside, outside = torch.sigmoid(-logits), torch.sigmoid(logits)
@@ -86,4 +99,11 @@ def class_activation_target(logits: Tensor, mask: Tensor) -> Tensor:
 
 def pairwise_sigmoid(logits: Tensor) -> Tensor:
     """``sigmoid(f_i - f_j)``, ``(..., K, K)`` (no unit)."""
-    return logsigmoid(logits[..., :, None] - logits[..., None, :]).exp()
+    return torch.sigmoid(logits[..., :, None] - logits[..., None, :])
+
+
+__all__ = [
+    "CLASS_LOSSES", "average_cross_entropy", "average_loss", "class_activation_target", "cross_entropy_of_classes",
+    "gce_of_classes", "leverage_weights", "leveraged", "mae_of_classes", "outside_cross_entropy", "pairwise_sigmoid",
+    "restricted",
+]  # fmt: skip

@@ -1,11 +1,14 @@
 """Losses of complementary labels: classes that an example is not.
 
-Logits ``(..., K)``; ``excluded`` ``(..., K)`` booleans (True: said not to be this class), s of them. Values ``(...)``,
-one per example, in nats unless said otherwise. With a matrix Q[c, l] = P(complementary label l | class c), forward
+Logits ``(..., K)``; ``excluded`` ``(..., K)`` booleans (True: said not to be this class), s of them, from 1 to K - 1.
+Values ``(...)``, one per example, in nats unless said otherwise: averaged over a batch, no loss depends on its size
+(one public toolkit sums MCL's). With a matrix Q[c, l] = P(complementary label l | class c), forward
 correction is :func:`labkit.losses.evidence_nll`; with uniform labels it is :func:`negative_learning` plus log(K - 1).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -43,15 +46,39 @@ def unbiased_of_sets(per_class: Tensor, excluded: Tensor) -> Tensor:
     """MCL, the wrapper: ``sum_{j allowed} l_j - ((K - 1 - s) / s) sum_{j excluded} l_j`` of losses ``(..., K)``.
 
     Unbiased for any loss, given the number s of uniform complementary labels; K - 1 of them: the ordinary loss. May be
-    negative. Source: Feng et al. (2020), "Learning with multiple complementary labels", theorem 3.
+    negative. Equal to ``sum_j l_j - ((K - 1) / s) sum_{j excluded} l_j``, the mean of Ishida et al.'s (2019) estimator
+    over the labels. For MAE it is ``2 ((K - 1) / s) (1 - sum of p over the allowed)``, never negative. Source: Feng et
+    al. (2020), "Learning with multiple complementary labels", theorem 3. (One public toolkit divides by the loss of the
+    excluded instead of multiplying.)
     """
     k, s = per_class.shape[-1], excluded.sum(-1).to(per_class.dtype)
     ruled_out = torch.where(excluded, per_class, 0.0).sum(-1)
     return per_class.sum(-1) - ruled_out - (k - 1 - s) / s * ruled_out
 
 
+def squared_of_classes(logits: Tensor) -> Tensor:
+    """``sum_k (p_k - [k = j])^2`` for every class j, ``(..., K)`` (no unit, from 0 to 2)."""
+    p = logits.softmax(-1)
+    return p.square().sum(-1, keepdim=True) - 2 * p + 1
+
+
+def partial_huber_of_classes(logits: Tensor, threshold=0.1) -> Tensor:
+    """``-log p_j`` where ``p_j > threshold``, else its tangent there, ``-log threshold - p_j / threshold + 1``.
+
+    ``(..., K)``, at most ``1 - log threshold``. Source: Menon et al. (2020), "Can gradient clipping mitigate label
+    noise?"; threshold 0.1 in Feng et al. (2020).
+    """
+    log_p = logits.log_softmax(-1)
+    threshold = torch.as_tensor(threshold, dtype=log_p.dtype, device=log_p.device)
+    p = log_p.exp()
+    return torch.where(p > threshold, -log_p, 1 - threshold.log() - p / threshold)
+
+
 def multiple_log(logits: Tensor, excluded: Tensor) -> Tensor:
-    """MCL-LOG: ``-((K - 1) / s) log(sum of p over the allowed)``; Feng et al. (2020), eq. 9."""
+    """MCL-LOG: ``-((K - 1) / s) log(sum of p over the allowed)``; Feng et al. (2020), eq. 9.
+
+    K - 1 labels: cross entropy. (One public toolkit has 2 (K - 1) / s here and in MCL-EXP: right for MAE only.)
+    """
     k, s = logits.shape[-1], excluded.sum(-1).to(logits.dtype)
     return (k - 1) / s * negative_learning(logits, excluded)
 
@@ -77,15 +104,18 @@ def weighted_complementary(logits: Tensor, excluded: Tensor, weighted: bool = Tr
 def order_preserving(logits: Tensor, excluded: Tensor, weighted: bool = False) -> Tensor:
     """OP: ``-log softmax(-f)_l``; OP-W: times ``p_l softmax(1 / softmax(-f))_l + 1e-6``. Mean over the excluded.
 
-    The weight is not held constant for the gradient. ``1 / softmax(-f)`` is cut at 1e4: beyond, its softmax is one-hot
-    on the largest logit in any case. Source: Liu, Cao, Zhang, Feng, An (2023), "Consistent
-    complementary-label learning via order-preserving losses" (the weighted form as in public code).
+    The weight is not held constant for the gradient. Where the largest ``1 / softmax(-f)`` is beyond 1e4, all are
+    scaled down to that: their softmax is one-hot on the largest logit in any case, and its slope stays finite. Source:
+    Liu, Cao, Zhang, Feng, An (2023), "Consistent complementary-label learning via order-preserving losses" (the
+    weighted form as in public code).
     """
-    log_against = (-logits).log_softmax(-1)
+    against = -(-logits).log_softmax(-1)
     if not weighted:
-        return mean_over(excluded, -log_against)
-    outer = (-log_against).exp().clamp_max(1e4).softmax(-1)
-    return mean_over(excluded, (logits.softmax(-1) * outer + 1e-6) * -log_against)
+        return mean_over(excluded, against)
+    largest = against.amax(-1, keepdim=True)
+    scale = largest.clamp_max(math.log(1e4)).exp()
+    outer = (scale * (against - largest).expm1()).softmax(-1)  # of exp(against) less its largest
+    return mean_over(excluded, (logits.softmax(-1) * outer + 1e-6) * against)
 
 
 def complementary_nll(log_complementary: Tensor, excluded: Tensor) -> Tensor:
@@ -97,14 +127,20 @@ def complementary_nll(log_complementary: Tensor, excluded: Tensor) -> Tensor:
     return mean_over(excluded, -log_complementary)
 
 
+def complementary_distances(complementary: Tensor, transition: Tensor) -> Tensor:
+    """L1 distances ``(..., K)``, 0 to 2, of an estimate of P(complementary label | x) ``(..., K)`` to the rows of Q."""
+    return (complementary[..., None, :] - transition.to(complementary.dtype)).abs().sum(-1)
+
+
 def decode_complementary(complementary: Tensor, transition: Tensor) -> Tensor:
-    """Class indices ``(...)``: the row of Q nearest, in L1, to estimated ``P(complementary label)`` ``(..., K)``."""
-    return (complementary[..., None, :] - transition).abs().sum(-1).argmin(-1)
+    """CPE: class indices ``(...)``, the row of Q nearest to the estimate (the first of equally near ones)."""
+    return complementary_distances(complementary, transition).argmin(-1)
 
 
 def log_complementary(logits: Tensor, transition: Tensor) -> Tensor:
-    """``log (Q^T p)``, ``(..., K)``, in log space."""
-    log_q = transition.to(logits.dtype).log().clamp_min(-1e30)
+    """``log (Q^T p)``, ``(..., K)``, in log space. A label that no class has is -1e30; a 0 in Q has no slope."""
+    q = transition.to(logits.dtype)
+    log_q = torch.where(q > 0, torch.where(q > 0, q, 1.0).log(), -1e30)
     return (logits.log_softmax(-1)[..., :, None] + log_q).logsumexp(-2)
 
 
@@ -114,7 +150,8 @@ def mean_over(excluded: Tensor, values: Tensor) -> Tensor:
 
 
 __all__ = [
-    "complementary_nll", "decode_complementary", "log_complementary", "mean_over",
+    "complementary_distances", "complementary_nll", "decode_complementary", "log_complementary", "mean_over",
     "multiple_exponential", "multiple_log", "negative_learning", "order_preserving", "pairwise_comparison",
-    "surrogate_exponential", "unbiased_of_sets", "weighted_complementary",
+    "partial_huber_of_classes", "squared_of_classes", "surrogate_exponential", "unbiased_of_sets",
+    "weighted_complementary",
 ]  # fmt: skip

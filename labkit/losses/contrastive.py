@@ -40,3 +40,15 @@ def pair_targets(concept: Tensor, smoothing, kind: str, dtype: torch.dtype | Non
         same = (concept[:, None] == concept[None, :]).to(alike.dtype)
         return (1 - smoothing) * alike + smoothing * same / same.sum(-1, keepdim=True)
     raise ValueError(f"kind of target is identity, uniform or concept, got {kind!r}")
+
+
+def weighted_contrastive(similarity: Tensor, weights: Tensor, among: Tensor) -> Tensor:
+    """``-sum_j w_ij log(exp(s_ij) / sum_{l in among_i} exp(s_il))``, shape ``(a,)`` in nats: InfoNCE, whoever matches.
+
+    ``similarity`` ``(a, b)`` compares anchor i with j, divided by the temperature; ``among`` ``(a, b)`` booleans says
+    with whom i is compared at all (not with itself), at least one in every row; ``weights`` ``(a, b)`` are how much j
+    is a match of i, ignored outside ``among``. Equal weights on the examples of i's class that sum to 1: Khosla,
+    Teterwak and others (2020), "Supervised contrastive learning", equation 2 (their "out"); one 1: InfoNCE.
+    """
+    everyone = torch.where(among, similarity, -torch.inf).logsumexp(-1, keepdim=True)
+    return torch.where(among, weights * (everyone - similarity), 0).sum(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -15,3 +17,13 @@ def label_distribution(logits: Tensor, target: Tensor) -> Tensor:
     less the entropy of d, which does not depend on the network: the same gradient, and a minimum of 0 at p = d.
     """
     return cross_entropy(logits, target) - torch.special.entr(target).sum(-1)
+
+
+def dirichlet_kl(alpha: Tensor) -> Tensor:
+    """``KL(Dirichlet(alpha) || Dirichlet(1))`` for ``alpha`` ``(n, K)`` above 0: how far from knowing nothing.
+
+    ``lnG(A) - sum lnG(a_k) - lnG(K) + sum (a_k - 1)(psi(a_k) - psi(A))`` with ``A = sum a_k``; 0 at ``alpha = 1``.
+    """
+    total = alpha.sum(-1, keepdim=True)
+    volume = total[..., 0].lgamma() - alpha.lgamma().sum(-1) - math.lgamma(alpha.shape[-1])
+    return volume + ((alpha - 1) * (alpha.digamma() - total.digamma())).sum(-1)

@@ -1,9 +1,20 @@
 """Methods, each written for one run."""
 
+from labkit.methods.able import ABLE
 from labkit.methods.adversarial import RegionalAdversarial
 from labkit.methods.base import Batch, Method, Start
 from labkit.methods.belief_propagation import BeliefPropagation
+from labkit.methods.candidates import CAVL, LWS, PRODEN, RC, AverageCandidates
 from labkit.methods.co_teaching import CoTeaching, CoTeachingPlus, JoCoR
+from labkit.methods.complementary import (
+    DiscriminativeComplementary,
+    ExponentialSurrogate,
+    MultipleComplementary,
+    NegativeLearning,
+    OrderPreserving,
+    PairwiseComparison,
+)
+from labkit.methods.complementary_estimation import ComplementaryEstimation
 from labkit.methods.contrastive import SoftContrastive
 from labkit.methods.correction import (
     BackwardCorrection,
@@ -13,6 +24,7 @@ from labkit.methods.correction import (
     TRevision,
     VolMinNet,
 )
+from labkit.methods.cr_dpll import CRDPLL
 from labkit.methods.cross_entropy import CrossEntropy, EvidenceLikelihood
 from labkit.methods.distillation import Distillation
 from labkit.methods.distributionally_robust import ALDRKL, LDRKL
@@ -22,6 +34,7 @@ from labkit.methods.early_learning import ELR, ELRPlus
 from labkit.methods.easy_llp import EasyLLP
 from labkit.methods.gen_bags import GenBags
 from labkit.methods.hidden_labels import Alternating, OnlinePseudoLabels
+from labkit.methods.implicit_posterior import ImplicitPosterior
 from labkit.methods.llp_vat import LLPVAT
 from labkit.methods.llpfc import LLPFC
 from labkit.methods.logit_penalties import LogitPenalty, MaxSup, SmoothingWithoutErrorTerm
@@ -39,8 +52,10 @@ from labkit.methods.part import OnPart
 from labkit.methods.partial_distillation import ConfidenceDistillation, SimilarityDistillation, TopKDistillation
 from labkit.methods.peer import CORES, FDivergence, PeerLoss
 from labkit.methods.per_example import PerExampleSmoothing
+from labkit.methods.pico import PiCO
 from labkit.methods.progressive_early_stopping import ConfidentExamples
 from labkit.methods.proportions import CountEM, CountLikelihood, OneAgainstRestCounts, ProportionLoss
+from labkit.methods.purification import POP
 from labkit.methods.representation_calibration import RepresentationCalibration
 from labkit.methods.robust import AGCE, AUL, GCE, MAE, RLL, SCE, ActivePassive, JensenShannon, TruncatedGCE
 from labkit.methods.self_evolution import SelfEvolutionMixup
@@ -62,11 +77,14 @@ from labkit.methods.temporal import TemporalSmoothing
 from labkit.methods.text_augmentation import RandomPolicy, SoftEDA
 from labkit.methods.transport import ROT
 from labkit.methods.trusted import GoldLossCorrection, TrustedCrossEntropy
+from labkit.methods.unbiased_complementary import UnbiasedComplementary
+from labkit.methods.valen import VALEN
 from labkit.methods.watched import Watched
 from labkit.methods.watched_bags import WatchedBags
 from labkit.names import look_up
 
 METHODS = {
+    "able": ABLE,
     "active_passive": ActivePassive,
     "adaptive_focal": AdaptiveFocal,
     "adjacent_smoothing": AdjacentSmoothing,
@@ -74,18 +92,23 @@ METHODS = {
     "aldr_kl": ALDRKL,
     "alternating": Alternating,
     "aul": AUL,
+    "average_candidates": AverageCandidates,
     "backward_correction": BackwardCorrection,
     "belief_propagation": BeliefPropagation,
+    "cavl": CAVL,
     "co_teaching": CoTeaching,
     "co_teaching_plus": CoTeachingPlus,
     "collective_bootstrapping": CollectiveBootstrapping,
+    "complementary_estimation": ComplementaryEstimation,
     "confidence_distillation": ConfidenceDistillation,
     "confidence_penalty": ConfidencePenalty,
     "confident_examples": ConfidentExamples,
     "cores": CORES,
     "count_em": CountEM,
     "count_likelihood": CountLikelihood,
+    "cr_dpll": CRDPLL,
     "cross_entropy": CrossEntropy,
+    "discriminative_complementary": DiscriminativeComplementary,
     "distillation": Distillation,
     "divide_mix": DivideMix,
     "domain_adversarial": DomainAdversarial,
@@ -96,6 +119,7 @@ METHODS = {
     "elr_plus": ELRPlus,
     "enhanced_meta_label_correction": EnhancedMetaLabelCorrection,
     "evidence_likelihood": EvidenceLikelihood,
+    "exponential_surrogate": ExponentialSurrogate,
     "f_divergence": FDivergence,
     "feature_dropout": FeatureDropout,
     "focal": Focal,
@@ -106,6 +130,7 @@ METHODS = {
     "generalised_smoothing": GeneralisedSmoothing,
     "gold_loss_correction": GoldLossCorrection,
     "hard_bootstrapping": HardBootstrapping,
+    "implicit_posterior": ImplicitPosterior,
     "jensen_shannon": JensenShannon,
     "jocor": JoCoR,
     "label_smoothing": LabelSmoothing,
@@ -115,12 +140,15 @@ METHODS = {
     "llp_vat": LLPVAT,
     "logit_adjustment": LogitAdjustment,
     "logit_penalty": LogitPenalty,
+    "lws": LWS,
     "mae": MAE,
     "maxsup": MaxSup,
     "mean_map": MeanMap,
     "meta_label_correction": MetaLabelCorrection,
     "mix_bag": MixBag,
     "mixup": Mixup,
+    "multiple_complementary": MultipleComplementary,
+    "negative_learning": NegativeLearning,
     "nested_co_teaching": NestedCoTeaching,
     "nested_dropout": NestedDropout,
     "noise_adaptation": NoiseAdaptation,
@@ -128,12 +156,18 @@ METHODS = {
     "one_against_rest_counts": OneAgainstRestCounts,
     "online_pseudo_labels": OnlinePseudoLabels,
     "online_smoothing": OnlineSmoothing,
+    "order_preserving": OrderPreserving,
     "ordinal_smoothing": OrdinalSmoothing,
     "overlap": Overlap,
+    "pairwise_comparison": PairwiseComparison,
     "peer_loss": PeerLoss,
     "per_example_smoothing": PerExampleSmoothing,
+    "pico": PiCO,
+    "pop": POP,
+    "proden": PRODEN,
     "proportion_loss": ProportionLoss,
     "random_policy": RandomPolicy,
+    "rc": RC,
     "regional_adversarial": RegionalAdversarial,
     "representation_calibration": RepresentationCalibration,
     "reweighting": Reweighting,
@@ -158,6 +192,8 @@ METHODS = {
     "top_k_distillation": TopKDistillation,
     "truncated_gce": TruncatedGCE,
     "trusted_cross_entropy": TrustedCrossEntropy,
+    "unbiased_complementary": UnbiasedComplementary,
+    "valen": VALEN,
     "volminnet": VolMinNet,
     "watched": Watched,
     "watched_bags": WatchedBags,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -46,7 +47,8 @@ class Start:
 
     Attributes: ``x`` ``(n, ...)``, ``evidence`` over the same examples, ``n_classes``, ``seed``, ``rng`` (the run's
     "method" stream), ``train``: the positions of the training examples in the data set, ``side``: what else is known
-    of them (``Data.side``), and whether inputs are ``augmented`` anew for every batch.
+    of them (``Data.side``), whether inputs are ``augmented`` anew for every batch, and ``params``: the initial weights,
+    name -> tensor (for a copy that moves slowly behind them).
     """
 
     x: Tensor
@@ -57,6 +59,7 @@ class Start:
     train: Tensor
     side: dict[str, Tensor] = field(default_factory=dict)
     augmented: bool = False
+    params: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -78,6 +81,7 @@ class Method:
     networks: ClassVar[int] = 1
     views: ClassVar[int] = 1  # augmentations of every batch
     keeps: ClassVar[tuple[str, ...]] = ()  # entries of its state that are stored with a finished run (``runs.kept``)
+    kept: ClassVar[Mapping[str, Tensor]] = {}  # inside ``predict``: what ``keeps`` names, of the run that predicts
 
     def loss(self, logits: Tensor, evidence: Evidence) -> Tensor:
         """One value per unit, ``(b,)``, in nats."""
@@ -99,7 +103,10 @@ class Method:
         return {}
 
     def predict(self, net, x: Tensor) -> Tensor:
-        """Logits ``(n, K)`` for evaluation. Several networks answer with the log of their mean probability."""
+        """Logits ``(n, K)`` for evaluation. Several networks answer with the log of their mean probability.
+
+        What the run has learned beside its weights and ``keeps`` is ``self.kept[name]`` here.
+        """
         if self.networks == 1:
             return net(x)
         log_p = torch.stack([torch.log_softmax(one(x), -1) for one in net])

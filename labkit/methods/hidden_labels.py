@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from labkit.counts import whole_counts
 from labkit.evidence import Bags, one_hot
 from labkit.losses import cross_entropy
 from labkit.methods.base import Batch, Method, Start
 from labkit.methods.proportions import ProportionLoss, nearest_counts, per_instance
-from labkit.transport import hard_assignment, whole_counts
+from labkit.transport import hard_assignment
 
 
 @dataclass(kw_only=True)

@@ -13,6 +13,7 @@ from labkit.models.dense import Patches, PatchNet
 from labkit.models.labelled import WithLabelHead, consult
 from labkit.models.networks import MLP, LeNet, LinearModel, ResNet
 from labkit.models.pairs import Scores, TwoTower
+from labkit.models.projected import WithProjection, embed, project
 from labkit.models.sets import SetNet
 from labkit.models.text import BagOfWords
 from labkit.names import look_up
@@ -28,6 +29,6 @@ def architecture(model: str | Architecture) -> Architecture:
 
 __all__ = [
     "MLP", "MODELS", "Architecture", "AsImage", "BagOfWords", "LeNet", "Linear", "LinearModel", "Model", "PatchNet",
-    "Patches", "ResNet", "Scores", "SetNet", "TwoTower", "WithDiscriminator", "WithLabelHead", "architecture",
-    "consult", "discriminate", "initialised",
+    "Patches", "ResNet", "Scores", "SetNet", "TwoTower", "WithDiscriminator", "WithLabelHead", "WithProjection",
+    "architecture", "consult", "discriminate", "embed", "initialised", "project",
 ]  # fmt: skip

@@ -14,7 +14,6 @@ from labkit.annotate import (
     RandomBags,
     Symmetric,
 )
-from labkit.annotate.bags import whole_counts
 from labkit.evidence import Labels
 
 RNG = lambda seed=0: np.random.default_rng(seed)
@@ -122,13 +121,6 @@ def test_noise_that_is_not_revealed_leaves_whole_counts():
     labels, features = example(500)
     bags = (Symmetric(0.2) >> RandomBags(10) >> LaplaceCounts(0.3, reveal=False))(labels, features, RNG())
     assert bags.noise is None and torch.equal(bags.counts.sum(1), bags.sizes.float()) and (bags.counts >= 0).all()
-
-
-def test_whole_counts_by_hand():
-    assert whole_counts(np.array([[1.4, -3.0, 2.6], [-1.0, -1.0, -2.0]]), np.array([4, 3])).tolist() == [
-        [1, 0, 3],
-        [1, 1, 1],
-    ]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_certain_bags_of_one_without_the_bags_term_are_cross_entropy():
 
 def test_without_neighbours_or_without_bags():
     share = BeliefPropagation(neighbour_weight=0.0, bag_weight=math.inf, hard=False).setup(start())["pseudo"]
-    torch.testing.assert_close(share, (COUNTS[:, 1] / COUNTS.sum(1))[INDEX].double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(share, (COUNTS[:, 1] / COUNTS.sum(1))[INDEX].double(), atol=5e-3, rtol=0)
     assert (BeliefPropagation(bag_weight=0.0, hard=False).setup(start())["pseudo"] == 0.5).all()
 
 
@@ -86,8 +86,13 @@ def test_noisy_counts_are_believed_with_a_finite_weight():
     members = torch.tensor([[0, 2, 7], [1, 5, 1], [3, 4, 6]])
     present = torch.tensor([[True] * 3, [True, True, False], [True] * 3])
     noisy = Bags(members, torch.tensor([[3.4, -0.7], [0.2, 2.1], [1.0, 2.5]]), present, noise=1.0)
-    value, state = loss_of(BeliefPropagation(hard=False), noisy, torch.arange(3))
-    assert math.isfinite(value) and ((state["pseudo"] >= 0) & (state["pseudo"] <= 1)).all()
+    value, state = loss_of(BeliefPropagation(hard=False, pooled=1.0), noisy, torch.arange(3))
+    assert ((state["pseudo"] >= 0) & (state["pseudo"] <= 1)).all()
+    without, _ = loss_of(BeliefPropagation(hard=False, pooled=0.0), noisy, torch.arange(3))
+    whole = 0.0
+    for inside, shares in (([0, 2, 7], (1, 0)), ([1, 5], (0.2 / 2.3, 2.1 / 2.3)), ([3, 4, 6], (1 / 3.5, 2.5 / 3.5))):
+        whole += minus_log_p(Net().head(X[inside].tanh().mean(0)).tolist(), shares) / 3
+    assert value - without == pytest.approx(whole)  # what is negative counts as 0
 
 
 def world():

@@ -14,10 +14,10 @@ import torch
 
 import labkit as lk
 from labkit import methods as m
-from labkit.annotate import Annotator
-from labkit.evidence import Bags, Labels, Soft, TrustedLabels, one_hot
+from labkit.annotate import Annotator, uniform_complement
+from labkit.evidence import Bags, Candidates, Complementary, Labels, Soft, TrustedLabels, one_hot
 from labkit.methods.base import Method
-from labkit.models import MLP, WithLabelHead
+from labkit.models import MLP, WithLabelHead, WithProjection
 
 QUICK = dict(epochs=2, dtype="float64", batch_size=32, progress=False, evaluate_every=1, compile=False)
 ELSEWHERE = {  # they learn from data of a special form, or need a side that plain classes do not have
@@ -28,7 +28,8 @@ ELSEWHERE = {  # they learn from data of a special form, or need a side that pla
     "TopKDistillation": "partial teachers",
 }  # fmt: skip
 MODELS = {"EnhancedMetaLabelCorrection": WithLabelHead(MLP()),
-          "MetaLabelCorrection": WithLabelHead(MLP(), outputs=0)}  # fmt: skip
+          "MetaLabelCorrection": WithLabelHead(MLP(), outputs=0),
+          "ABLE": WithProjection(MLP()), "PiCO": WithProjection(MLP())}  # fmt: skip
 
 TWO_CLASSES = {"BeliefPropagation"}
 
@@ -50,6 +51,11 @@ class FromInputs(Annotator):
             return Soft(one_hot(told, k) * 0.8 + 0.2 / k)
         if self.form == "TrustedLabels":
             return TrustedLabels(told, k, features.flatten(1)[:, 1] > 0.5, matrix)
+        if self.form == "Candidates":
+            also = (told + 1) % k
+            return Candidates(one_hot(told, k).bool() | one_hot(also, k).bool() & (features.flatten(1)[:, 1:2] > 0))
+        if self.form == "Complementary":
+            return Complementary(told, k, uniform_complement(k))
         return Labels(told, k, matrix)
 
 

@@ -139,17 +139,33 @@ def test_a_certain_count_must_be_possible():
 # ---- the graph -----------------------------------------------------------------------------------------------------
 
 
-def test_neighbours_by_hand():
-    x = torch.randn(40, 6, generator=random(2), dtype=F64)
-    found = neighbour_graph(x, 3, scale=2.0)
+def nearest_by_hand(x, distance):
     wanted = set()
-    for i in range(40):
-        cosine = [1 - float(x[i] @ x[j] / (x[i].norm() * x[j].norm())) if i != j else math.inf for j in range(40)]
-        for j in sorted(range(40), key=cosine.__getitem__)[:3]:
+    for i in range(len(x)):
+        away = [distance(x[i], x[j]) if i != j else math.inf for j in range(len(x))]
+        for j in sorted(range(len(x)), key=away.__getitem__)[:3]:
             wanted.add((min(i, j), max(i, j)))
-    assert set(map(tuple, found.edges.tolist())) == wanted and len(found.edges) == len(wanted)
+    return wanted
+
+
+def test_neighbours_by_hand():
+    x = torch.randn(30, 6, generator=random(2), dtype=F64)
+    found = neighbour_graph(x, 3, scale=2.0)
+    cosine = lambda a, b: 1 - float(a @ b / (a.norm() * b.norm()))
+    assert set(map(tuple, found.edges.tolist())) == nearest_by_hand(x, cosine)
+    assert len(set(map(tuple, found.edges.tolist()))) == len(found.edges) == len(found.weights)
     for (i, j), kappa in zip(found.edges.tolist(), found.weights.tolist()):
         assert kappa == pytest.approx(math.exp(-math.dist(x[i].tolist(), x[j].tolist()) / 2))
+    straight = neighbour_graph(x, 3, metric="euclidean")
+    assert set(map(tuple, straight.edges.tolist())) == nearest_by_hand(x, lambda a, b: float((a - b).norm()))
+
+
+def test_weights_without_a_scale_do_not_depend_on_units():
+    x = torch.randn(31, 4, generator=random(6), dtype=F64)
+    a, b = neighbour_graph(x, 3), neighbour_graph(1000 * x, 3)
+    torch.testing.assert_close(a.weights, b.weights)
+    assert float(a.weights.median()) == pytest.approx(math.exp(-1), rel=1e-2)
+    assert (neighbour_graph(torch.ones(5, 2), 2).weights == 1).all()  # all alike: no distance to divide by
 
 
 def test_graphs_that_cannot_be():
@@ -157,6 +173,8 @@ def test_graphs_that_cannot_be():
     assert len(neighbour_graph(x, 0).edges) == 0 and neighbour_graph(x, 0).n == 4
     with pytest.raises(ValueError, match="from 0 to 3 neighbours, got neighbours = 4"):
         neighbour_graph(x, 4)
+    with pytest.raises(ValueError, match="metric"):
+        neighbour_graph(x, 1, metric="manhattan")
     with pytest.raises(ValueError, match="1 of 4 rows"):
         neighbour_graph(x + torch.tensor([[0.0], [math.nan], [0], [0]]), 1)
 

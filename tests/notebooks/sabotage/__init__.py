@@ -37,8 +37,10 @@ def made_up(settings: dict[tuple, tuple[float, float]]) -> Runs:
                 f"last/{s}": logits(accuracy, confidence, data.y[index], seed + 100 * i)
                 for i, s in enumerate(("validation", "test"))
             }
+            agreement = (z["last/validation"].argmax(-1) == data.y[index]).double().mean()
+            curves = {"validation/agreement": [float(agreement)]}
             runs.append(
-                Run(f"{method}{values}{seed}", method, seed, dict(values), [1], {}, {"last": 1}, 0, 1.0, "cpu", {}, z,
-                    {"validation": index, "test": index}, {"labels": data.y[index]})
+                Run(f"{method}{values}{seed}", method, seed, dict(values), [1], curves, {"last": 1}, 0, 1.0, "cpu", {},
+                    z, {"validation": index, "test": index}, {"labels": data.y[index]})
             )  # fmt: skip
     return Runs(runs, Context(data, None, {}, torch.float32))
