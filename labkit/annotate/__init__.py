@@ -30,7 +30,14 @@ from labkit.annotate.part import OnlyWhere
 from labkit.annotate.placed import ByPlace
 from labkit.annotate.proportional import ProportionalFlip
 from labkit.annotate.raters import Raters
-from labkit.annotate.recorded import DealtAnew, DrawnFrom, HumanLabels, OnlyTheRight, observed_transition
+from labkit.annotate.recorded import (
+    DealtAnew,
+    DrawnFrom,
+    GivenCandidates,
+    HumanLabels,
+    OnlyTheRight,
+    observed_transition,
+)
 from labkit.annotate.trusted import Trusted
 from labkit.annotate.votes import HumanVotes, Votes
 from labkit.annotate.weak import weak_posterior
@@ -38,7 +45,7 @@ from labkit.annotate.weak import weak_posterior
 __all__ = [
     "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "ClassCandidates",
     "Clean", "ClusteredBags", "ComplementaryLabels", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom",
-    "FlippedCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates", "InstanceDependent",
+    "FlippedCandidates", "GivenCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates", "InstanceDependent",
     "LaplaceCounts", "MarginBased", "NoisyMasks", "OneOfTheShown", "OnlyTheRight", "OnlyWhere", "PairFlip",
     "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "TopCandidates", "Transition", "Trusted",
     "UniformCandidates", "Votes", "biased_complement", "label_iou", "margin_strength", "matched",

@@ -39,6 +39,30 @@ class HumanLabels(Annotator):
 
 
 @dataclass(frozen=True)
+class GivenCandidates(Annotator):
+    """The candidate set that came with each example: ``Data.side[name]``, ``(n, K)`` booleans.
+
+    ``lk.load("candidate_sets", which="lost")`` has real ones, ``lk.load("captioned")`` drawn ones. Nothing is drawn
+    here, so every seed that holds an example is told the same of it.
+
+    Raises:
+        ValueError: another shape than one column a class, or an empty set.
+    """
+
+    name: str = "candidates"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Candidates:
+        sets, want = known[self.name], (len(labels), labels.n_classes)
+        if sets.shape != want:
+            raise ValueError(f"expected {self.name!r} of shape {want}, got {tuple(sets.shape)}")
+        return Candidates(sets)
+
+
+@dataclass(frozen=True)
 class DrawnFrom(Annotator):
     """Labels drawn from a distribution of each example's own, ``Data.side[which]`` ``(n, K)``: feature-dependent noise.
 
@@ -116,4 +140,4 @@ def observed_transition(clean: Tensor, given: Tensor, n_classes: int) -> Tensor:
     return torch.where(total > 0, counts / total.clamp_min(1), torch.eye(n_classes, dtype=torch.float64))
 
 
-__all__ = ["DealtAnew", "DrawnFrom", "HumanLabels", "OnlyTheRight", "observed_transition"]
+__all__ = ["DealtAnew", "DrawnFrom", "GivenCandidates", "HumanLabels", "OnlyTheRight", "observed_transition"]

@@ -11,6 +11,7 @@ import inspect
 from labkit.datasets.adult import adult, find_adult
 from labkit.datasets.base import Data, Split
 from labkit.datasets.bundled import breast_cancer, digits, wine
+from labkit.datasets.candidate_sets import candidate_sets, captioned, find_candidate_sets
 from labkit.datasets.captions import caption_prompts, captions
 from labkit.datasets.cifar_h import cifar10h, find_votes
 from labkit.datasets.cifar_n import (
@@ -55,9 +56,9 @@ LOADERS = {
     "rotated_digits": rotated_digits, "digit_masks": digit_masks, "gaussians": gaussians, "hierarchy": hierarchy,
     "ordinal": ordinal, "events": events, "texts": texts, "preferences": preferences, "captions": captions,
     "people": people, "precincts": precincts,
-    "collages": collages,
+    "collages": collages, "captioned": captioned,
     "fashion_mnist": fashion_mnist, "cifar10": cifar10, "cifar10h": cifar10h, "cifar10n": cifar10n, "adult": adult,
-    "senc": senc, "local": local,
+    "senc": senc, "candidate_sets": candidate_sets, "local": local,
 }  # fmt: skip
 NAMES = tuple(LOADERS)
 
@@ -95,6 +96,7 @@ def available() -> dict[str, str]:
         "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",
         "collages": "drawn on digits bundled with scikit-learn, one or two a picture, with known posterior",
         "people": "drawn, with attributes and known posterior",
+        "captioned": "drawn, faces with the names of a caption as candidates, with known posterior",
         "precincts": "drawn, voters of precincts with known tables",
     }  # fmt: skip
     for name, find in (("fashion_mnist", find_fashion_mnist), ("cifar10", find_cifar10)):
@@ -105,6 +107,7 @@ def available() -> dict[str, str]:
             where[name] = f"error: {error}"
     where["cifar10h"] = "LABKIT_DATA" if find_votes() else "absent: the votes come from LABKIT_DATA only"
     where["cifar10n"] = "LABKIT_DATA" if find_cifar_n() else "absent: the human labels come from LABKIT_DATA only"
+    where["candidate_sets"] = "LABKIT_DATA" if find_candidate_sets() else "absent: the sets come from LABKIT_DATA only"
     for name, find, download in (("adult", find_adult, "OpenML"), ("senc", find_precincts, "CRAN")):
         try:
             where[name] = "LABKIT_DATA" if find() else f"download from {download}, kept in {cache_folder()}"

@@ -157,14 +157,16 @@ def describe(thing) -> Any:
         return {str(k): describe(v) for k, v in thing.items()}
     if isinstance(thing, list | tuple):
         return [describe(v) for v in thing]
+    if inspect.isroutine(thing):  # its repr is an address, another one in every process
+        return {"function": f"{thing.__module__}.{thing.__qualname__}", "code": _code(thing)}
     return thing if isinstance(thing, str | int | float | bool | None.__class__) else repr(thing)
 
 
 @functools.cache  # reading source costs milliseconds, and a fleet asks once per run
-def _code(cls: type) -> str:
-    """A digest of a class's source, so that an edited method is another run."""
+def _code(thing) -> str:
+    """A digest of the source of a class or function, so that an edited method is another run."""
     try:
-        return hashlib.sha256(inspect.getsource(cls).encode()).hexdigest()[:12]
+        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:12]
     except (OSError, TypeError):  # typed into a console
         return ""
 

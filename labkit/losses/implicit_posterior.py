@@ -8,6 +8,9 @@ posterior ``r_i(l) = pi_i(l) q_i(l) / (S_l Z_i)``. Source: Rolf, Malkin, Graikos
 Logits ``(..., K)``; beliefs ``(..., K)``, every row with something above 0 and a sum of 1. Values ``(...)`` in nats,
 whose mean is the loss. All examples (and places of an example) of the batch are in S, so a value depends on who else is
 in the batch, by design; a small batch makes S, the batch's idea of how common a class is, a rough one.
+
+RQ and normalised QR are 0 at every sure prediction that no belief rules out, right or wrong (r is then one-hot where q
+is): beliefs above 0 for all classes, such as those of noisy labels, hold only the free-energy form for good.
 """
 
 from __future__ import annotations

@@ -90,13 +90,16 @@ class PiCO(Method):
 
         contrast = self.contrast(q, k, state["queue"], said, state["said"], begun)
         loss = cross_entropy(logits, target).mean() + self.weight * contrast.mean()
-        return loss, {
-            **{f"key.{name}": p for name, p in key.items()},
-            "targets": state["targets"].index_put((batch.index,), target.to(state["targets"].dtype)),
-            "prototypes": moved,
-            "queue": torch.cat([k, state["queue"]])[: self.queue],  # the newest first
-            "said": torch.cat([said, state["said"]])[: self.queue],
-        }
+        return (
+            loss,
+            {
+                **{f"key.{name}": p for name, p in key.items()},
+                "targets": state["targets"].index_put((batch.index,), target.to(state["targets"].dtype)),
+                "prototypes": moved,
+                "queue": torch.cat([k, state["queue"]])[: self.queue],  # the newest first
+                "said": torch.cat([said, state["said"]])[: self.queue],
+            },
+        )
 
     def moved(self, prototypes: Tensor, q: Tensor, said: Tensor) -> Tensor:
         """``(K, e)`` after one example after the other: a class's last one counts ``1 - m``, the one before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -60,7 +61,7 @@ class VALEN(Method):
         state, mask, draws = batch.state, batch.evidence.mask, batch.draws
         z, a = net[0](batch.x), net[1](batch.x)
         said, target = (state[name][batch.index].to(z.dtype) for name in ("said", "targets"))
-        alpha = (a / 4).exp().clamp(0.01, 30)
+        alpha = (a / 4).clamp(math.log(0.01), math.log(30)).exp()  # clamped first: no infinity to differentiate
         begun = batch.progress >= self.warm
         of_encoder = self.encoder * cross_entropy(a, said) + self.prior * dirichlet_kl(alpha)
         loss = cross_entropy(z, target) + torch.where(begun, of_encoder, 0)

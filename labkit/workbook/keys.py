@@ -20,7 +20,7 @@ from typing import Any
 from .notebook import Notebook, tags, text
 
 # data sets that may be read from LABKIT_DATA
-FROM_FOLDERS = ("fashion_mnist", "cifar10", "cifar10h", "cifar10n", "adult", "senc", "local")
+FROM_FOLDERS = ("fashion_mnist", "cifar10", "cifar10h", "cifar10n", "adult", "senc", "candidate_sets", "local")
 # These files stand around the kernel, not in it: a new report style is no reason to train again.
 _OUTSIDE = ("cli.py", "workbook/")
 _INSIDE = ("workbook/parameters.py", "workbook/execute.py")

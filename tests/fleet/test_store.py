@@ -187,3 +187,19 @@ def test_a_diverged_run_is_marked_and_the_others_go_on(small):
 def test_a_lane_that_has_wholly_diverged_stops_early(small):
     runs = lk.fit(small, methods=Exploding(1.0), seeds=2, **{**QUICK, "epochs": 50})
     assert [r.diverged for r in runs] == [21, 21] and runs.runs[0].answers["last"] == 21
+
+
+def test_a_function_in_a_field_is_told_by_its_source_and_not_by_its_address():
+    from labkit.fleet.plan import describe
+
+    def double(x):
+        return 2 * x
+
+    def triple(x):
+        return 3 * x
+
+    def told(function):
+        return describe({"f": function})
+
+    assert "0x" not in str(told(double)) and told(double) != told(triple)
+    assert told(double) == told(double) and "0x" not in str(told(torch.softmax))

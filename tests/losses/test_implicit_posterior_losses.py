@@ -126,6 +126,17 @@ def test_divergences_are_not_negative_and_vanish_where_beliefs_agree():
     torch.testing.assert_close(losses.implicit_rq(confident, FLAT[:1].expand(2 * K, K)), torch.zeros(2 * K).double())
 
 
+def test_a_sure_answer_that_no_belief_excludes_costs_nothing_but_in_the_free_energy():
+    """Then r is one-hot where q is, right or wrong: beliefs that rule nothing out do not hold these forms."""
+    beliefs = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
+    right = 50 * torch.eye(2, dtype=torch.float64)
+    for name in ("rq", "normalised"):
+        for z in (right, -right):
+            assert float(FORMS[name](z, beliefs).mean()) == pytest.approx(0, abs=1e-12)
+    free = [float(FORMS["free energy"](z, beliefs).mean()) for z in (right, -right)]
+    assert free[1] - free[0] == pytest.approx(math.log(9))
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_order_and_places_of_the_batch_do_not_matter_but_its_members_do(name):
     values = FORMS[name](Z, B)

@@ -198,7 +198,7 @@ class Everything(Annotator):
 
 
 def test_sets_of_one_are_labels(small):
-    data, quick = small.subset(150), {**QUICK, "seeds": 2}
+    data, quick = small.subset(120), {**QUICK, "seeds": 1, "epochs": 2}
     methods = {"a": m.AverageCandidates(), "r": m.RC(), "p": m.PRODEN(), "c": m.CAVL()}
     ordinary = lk.fit(data, Clean(), methods=m.CrossEntropy(), **quick)
     ours = lk.fit(data, Singletons(), methods=methods, **quick)
@@ -225,9 +225,10 @@ def test_alone_and_in_a_fleet_the_numbers_are_equal(small):
         "average": m.AverageCandidates(base="gce", q=lk.sweep(0.3, 0.7)), "rc": m.RC(), "proden": m.PRODEN(),
         "cavl": m.CAVL(), "lws": m.LWS(beta=lk.sweep(1.0, 2.0)),
     }  # fmt: skip
-    together = lk.fit(small, FlippedCandidates(0.3), methods=methods, seeds=3, lanes=8, **QUICK)
-    alone = lk.fit(small, FlippedCandidates(0.3), methods=methods, seeds=[1], lanes=1, **QUICK)
-    assert (together.measure("accuracy")["value"] > 0.6).all()
+    data = small.subset(300)
+    together = lk.fit(data, FlippedCandidates(0.3), methods=methods, seeds=2, lanes=8, **QUICK)
+    alone = lk.fit(data, FlippedCandidates(0.3), methods=methods, seeds=[1], lanes=1, **QUICK)
+    assert (together.measure("accuracy")["value"] > 0.45).all()  # nine batches have passed
     for name, method in methods.items():
         mine, own = together[name].where(seed=1), alone[name]
         torch.testing.assert_close(mine.logits(), own.logits(), rtol=1e-12, atol=1e-12)
@@ -252,7 +253,7 @@ def test_what_is_kept_lies_in_the_sets(small):
 
 def test_they_take_complementary_labels(small):
     methods = {name: m.get(name) for name in ("average_candidates", "rc", "proden", "cavl", "lws")}
-    runs = lk.fit(small, ComplementaryLabels(), methods=methods, seeds=1, **{**QUICK, "epochs": 6})
+    runs = lk.fit(small, ComplementaryLabels(), methods=methods, seeds=1, **QUICK)
     assert (runs.measure("accuracy")["value"] > 0.5).all()
 
 
