@@ -45,9 +45,9 @@ from labkit.annotate.weak import weak_posterior
 __all__ = [
     "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "ClassCandidates",
     "Clean", "ClusteredBags", "ComplementaryLabels", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom",
-    "FlippedCandidates", "GivenCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates", "InstanceDependent",
-    "LaplaceCounts", "MarginBased", "NoisyMasks", "OneOfTheShown", "OnlyTheRight", "OnlyWhere", "PairFlip",
-    "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "TopCandidates", "Transition", "Trusted",
+    "FlippedCandidates", "GivenCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates",
+    "InstanceDependent", "LaplaceCounts", "MarginBased", "NoisyMasks", "OneOfTheShown", "OnlyTheRight", "OnlyWhere",
+    "PairFlip", "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "TopCandidates", "Transition", "Trusted",
     "UniformCandidates", "Votes", "biased_complement", "label_iou", "margin_strength", "matched",
     "observed_transition", "uniform_complement", "weak_posterior",
 ]  # fmt: skip

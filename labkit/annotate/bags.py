@@ -172,7 +172,8 @@ class AttributeBags(_Bagging):
         count = max(1, int(self.count * (len(value) // self.size))) if isinstance(self.count, float) else self.count
         if len(made) < count:
             raise ValueError(f"{self.name!r} makes {len(made)} bags, and count asks for {count}")
-        return sorted(made, key=len, reverse=True)[:count]
+        shuffled = [made[i] for i in rng.permutation(len(made))]  # among bags of one size no value goes before another
+        return sorted(shuffled, key=len, reverse=True)[:count]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ SIZES = (0.15, 0.55, 0.25, 0.05)  # of a drawn caption naming 0, 1, 2 or 3 other
 
 
 def candidate_sets(which: str = "lost") -> Data:
-    """Features (standardised), the hidden true class as y, and the given sets as ``side["candidates"]`` (n, K) booleans.
+    """Standardised features, the hidden true class as y, the given sets as ``side["candidates"]`` (n, K) booleans.
 
     The annotator is ``labkit.annotate.GivenCandidates``. A class that nobody has stays a class (lost has two of them).
     lost: (1122, 108), 16 classes, 2.2 candidates; MSRCv2: (1758, 48), 23 classes, 3.2 candidates.
@@ -72,23 +72,23 @@ def find_candidate_sets() -> dict[str, Path]:
 
 
 def captioned(n: int = 1000, classes: int = 12, separation: float = 3.0, seed: int = 0) -> Data:
-    """A drawn stand-in for lost: faces x (n, 20), and the names in their caption as ``side["candidates"]`` (n, classes).
+    """A drawn stand-in for lost: faces x (n, 20), the names in their caption as ``side["candidates"]`` (n, classes).
 
     Characters differ in how often they are seen (character k in proportion to ``1 / (k + 1)``). A caption names the one
     shown and up to three others, mostly from the same story: characters k, k + 3, k + 6, ... So sets depend on the
     class, and some wrong name comes with a name much oftener than others. Features are normal around centres
     ``separation`` apart; the posterior is that of x alone, without the caption.
     """
-    if classes < 5 or n < 10 * classes:
-        raise ValueError(f"expected at least 5 classes and 10 examples of each, got {classes} and {n} in all")
+    if not 5 <= classes <= 20 or n < 10 * classes:
+        raise ValueError(f"expected from 5 to 20 classes and 10 examples of each, got {classes} and {n} in all")
     rng = generator(seed, "data")
-    centres = separation / np.sqrt(2) * np.linalg.qr(rng.standard_normal((max(20, classes), classes)))[0].T[:, :]
+    centres = separation / np.sqrt(2) * np.linalg.qr(rng.standard_normal((20, classes)))[0].T
     prior = 1 / np.arange(1, classes + 1)
     prior /= prior.sum()
     y = np.concatenate([np.repeat(np.arange(classes), 5), rng.choice(classes, n - 5 * classes, p=prior)])
     x = centres[y] + rng.standard_normal((n, centres.shape[1]))
-    share = 5 * classes / n / classes + (1 - 5 * classes / n) * prior  # five of every character are always there
-    logits = np.log(share) + x @ centres.T - (centres**2).sum(1) / 2
+    share = 5 / n + (1 - 5 * classes / n) * prior  # five of every character are always there
+    logits = np.log(share) + x @ centres.T  # all centres are equally far from 0
     posterior = np.exp(logits - logits.max(1, keepdims=True))
     posterior /= posterior.sum(1, keepdims=True)
     story = np.arange(classes) % 3

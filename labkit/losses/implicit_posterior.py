@@ -10,7 +10,8 @@ whose mean is the loss. All examples (and places of an example) of the batch are
 in the batch, by design; a small batch makes S, the batch's idea of how common a class is, a rough one.
 
 RQ and normalised QR are 0 at every sure prediction that no belief rules out, right or wrong (r is then one-hot where q
-is): beliefs above 0 for all classes, such as those of noisy labels, hold only the free-energy form for good.
+is). Beliefs above 0 for all classes, such as those of noisy labels, hold only the free-energy form for good; the floor
+that QR needs makes all beliefs so. From an even prediction normalised QR even moves *away* from a fairly sure belief.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FORMS = ("normalised", "free_energy")
 
 
 def implicit_posterior(logits: Tensor, beliefs: Tensor) -> Tensor:
-    """``r_i(l)``, ``(..., K)``: beliefs and predictions combined, a class the less the more others in the batch have it.
+    """``r_i(l)``, ``(..., K)``: belief times prediction, a class the less the more others in the batch have it.
 
     Flat beliefs: ``q_i(l) / S_l`` renormalised. One-hot beliefs: one-hot.
     """

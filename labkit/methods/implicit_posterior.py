@@ -18,14 +18,16 @@ class ImplicitPosterior(Method):
     """RQ or QR: the prediction against the posterior that beliefs, prediction and batch imply together.
 
     Source: Rolf, Malkin, Graikos, Jojic, Robinson, Jojic (2022), "Resolving label uncertainty with implicit posterior
-    models"; see :mod:`labkit.losses.implicit_posterior`. Beliefs are what the evidence says of each class by itself: its
-    likelihood, renormalised (candidates: 1/s each; a complementary label: all others alike; votes: their shares; a
+    models"; see :mod:`labkit.losses.implicit_posterior`. Beliefs are the likelihood of the
+    evidence, renormalised (candidates: 1/s each; a complementary label: all others alike; votes: their shares; a
     label with a transition matrix: its column). Published: Adam 1e-4, batches of 256, 100 epochs. The batch stands for
     the population, so classes that a small batch lacks are taken for rare.
 
     Args:
         direction: "RQ", ``KL(r || q)``, or "QR". A class that the evidence rules out is ruled out for good by RQ; it
             costs QR ``-log floor`` times its probability.
+            Normalised QR can also settle at zero loss on classes that are ruled out (r follows q past the floor), which
+            on candidate sets it does; with beliefs in all classes so does RQ, and then "free_energy" is the one to use.
         qr: form of QR, "normalised" or "free_energy" (:func:`labkit.losses.implicit_qr`).
         floor: of the beliefs in QR; published 1e-9.
 

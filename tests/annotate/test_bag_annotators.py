@@ -97,6 +97,9 @@ def test_bags_by_attribute():
     assert AttributeBags("job", size=10, count=9)(labels, features, RNG(), job=job).sizes.tolist() == [10] * 9
     share = AttributeBags("job", size=10, count=0.75)(labels, features, RNG(), job=job)
     assert len(share) == int(0.75 * (len(labels) // 10)) and (share.sizes == 10).all()
+    few = AttributeBags("job", size=10, count=4)
+    kept = torch.cat([job[few(labels, features, RNG(s), job=job).members[:, 0]] for s in range(40)])
+    assert (torch.bincount(kept) > 30).all()  # what is left out is left to chance, not to the order of the values
     with pytest.raises(ValueError, match="a share of those of a size"):
         AttributeBags("job", count=0.5)
     with pytest.raises(ValueError, match="count asks for 20"):

@@ -137,6 +137,27 @@ def test_a_sure_answer_that_no_belief_excludes_costs_nothing_but_in_the_free_ene
     assert free[1] - free[0] == pytest.approx(math.log(9))
 
 
+def test_from_an_even_prediction_only_the_free_energy_moves_towards_a_noisy_label():
+    """Beliefs of a label with 30 % symmetric noise, ten classes, every class once. At q = 1/K the slope in q_l is
+    ``K pi_l - log pi_l`` for normalised QR, which pushes the label *down*, and ``K pi_l (log pi_l - E_pi log pi - 1)``
+    for RQ, which is nearly even; ``-log pi_l`` for the free energy (all but for the class sums, here alike)."""
+    beliefs = 0.7 * torch.eye(10, dtype=torch.float64) + 0.03
+    moved = {}
+    for name, form in FORMS.items():
+        z = torch.zeros(10, 10, dtype=torch.float64, requires_grad=True)
+        moved[name] = -float(torch.autograd.grad(form(z, beliefs).sum(), z)[0][0, 0])  # down the slope
+    high, low = math.log(0.73), math.log(0.03)
+    mean = 0.73 * high + 0.27 * low
+    slopes = {
+        "rq": (7.3 * (high - mean - 1), 0.3 * (low - mean - 1)),
+        "normalised": (7.3 - high, 0.3 - low),
+        "free energy": (-high, -low),
+    }
+    for name, (own, other) in slopes.items():
+        assert moved[name] == pytest.approx(-(own - (own + 9 * other) / 10) / 10, abs=1e-9), name
+    assert moved["normalised"] < -0.3 < abs(moved["rq"]) < 0.01 < 0.25 < moved["free energy"]
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_order_and_places_of_the_batch_do_not_matter_but_its_members_do(name):
     values = FORMS[name](Z, B)

