@@ -73,12 +73,14 @@ class Twin:
         return told + n["weight"] * contrast / b
 
 
-def test_equals_the_slow_twin_over_visits():
-    """A queue of 7 and batches of 5 and 4: no multiple of anything."""
+@pytest.mark.parametrize("later", [0.0, 0.3])
+def test_equals_the_slow_twin_over_visits(later):
+    """A queue of 7 and batches of 5 and 4: no multiple of anything. Later it begins with an empty queue."""
     method, mask = m.PiCO(**NUMBERS), sets()
     state, hand = begin(method, mask), Twin(mask)
     visits = [([0, 3, 5, 9, 7], 0.0), ([9, 8, 1, 5], 0.2), ([9, 5, 0, 4, 3], 0.3), ([2, 5, 6, 9], 0.6), ([5, 9], 0.9)]
     for seed, (index, progress) in enumerate(visits):
+        progress = min(progress + later, 1.0)
         index, at = torch.tensor(index), torch.tensor(progress, dtype=torch.float64)
         seen = views(index, seed)
         loss, changed = method.objective(net(), Batch(seen[0], Candidates(mask)[index], index, at, state, {}, {}, seen))
