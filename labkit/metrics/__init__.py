@@ -28,6 +28,7 @@ from .ordinal import far_off, macro_f1, quadratic_kappa, rank_mae, seq2hr, tri_p
 from .outline import boundary_f
 from .overlap import dice, miou, soft_dice_score
 from .power import power, runs_needed
+from .ranking_curve import auc
 from .representation import Scatter, template_projection, within_between
 from .selective import (
     RiskCoverage,
@@ -40,7 +41,6 @@ from .selective import (
     softmax_aurc,
 )
 from .transfer import linear_probe
-from .two_classes import auc
 
 __all__ = [
     "METRICS",

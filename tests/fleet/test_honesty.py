@@ -46,7 +46,7 @@ def test_scrambling_the_clean_labels_changes_no_weight_and_no_selection(small, m
 
 def test_what_a_method_is_given_holds_no_truth():
     batch = {"x", "evidence", "index", "progress", "state", "draws", "side", "views"}
-    start = {"x", "evidence", "n_classes", "seed", "rng", "train", "side", "augmented"}
+    start = {"x", "evidence", "n_classes", "seed", "rng", "train", "side", "augmented", "params"}
     assert {f.name for f in dataclasses.fields(Batch)} == batch
     assert {f.name for f in dataclasses.fields(Start)} == start
     for name in ("digits", "wine", "gaussians", "ordinal", "hierarchy", "texts"):  # side is what methods may know

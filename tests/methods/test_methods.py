@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from labkit import methods as m
-from labkit.evidence import Candidates, Evidence, Labels
+from labkit.evidence import Bags, Candidates, Evidence, Labels
 from labkit.methods.base import Batch
 from labkit.streams import generator
 
@@ -65,6 +65,8 @@ def test_every_method_names_its_source_and_what_it_accepts(name):
     assert isinstance(m.get(name, **needs), m.Method)
 
 
-def test_only_the_likelihood_takes_candidates():
-    takes = [name for name, method in m.METHODS.items() if issubclass(Candidates, method.accepts)]
-    assert takes == ["evidence_likelihood"]
+def test_only_the_likelihood_takes_every_pointwise_form():
+    """Others name the forms they are made for; those for candidate sets are not made for labels taken at their word."""
+    every = (Labels, Candidates, Bags)
+    both = [n for n, method in m.METHODS.items() if all(issubclass(form, method.accepts) for form in every)]
+    assert both == ["evidence_likelihood"]

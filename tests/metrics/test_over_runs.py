@@ -206,7 +206,7 @@ def test_the_better_direction_is_the_better_direction():
 def test_an_unknown_metric_names_the_nearest():
     with pytest.raises(ValueError, match=r"unknown metric 'acuracy'; did you mean 'accuracy'"):
         metrics.metric("acuracy")
-    with pytest.raises(ValueError, match="known: accuracy, augrc"):
+    with pytest.raises(ValueError, match="known: accuracy, auc"):
         metrics.metric("xyz")
 
 

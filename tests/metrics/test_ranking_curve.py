@@ -26,5 +26,12 @@ def test_extremes_and_refusals():
     assert float(auc(perfect, torch.tensor([1, 0]))) == 1 and float(auc(perfect, torch.tensor([0, 1]))) == 0
     assert float(auc(torch.zeros(4, 2), torch.tensor([0, 1, 1, 0]))) == 0.5
     assert auc(perfect, torch.tensor([1, 1])).isnan()
-    with pytest.raises(ValueError, match="two classes, got logits of 3"):
-        auc(torch.zeros(4, 3), torch.zeros(4))
+
+
+def test_more_classes_are_averaged_over_those_present():
+    g = torch.Generator().manual_seed(1)
+    logits, labels = torch.randn(2, 60, 4, generator=g), torch.randint(3, (2, 60), generator=g)
+    for z, y, value in zip(logits.double(), labels, auc(logits, labels)):
+        p = z.softmax(-1)
+        each = [roc_auc_score(y == k, p[:, k]) for k in range(3)]  # nobody has class 3
+        assert float(value) == pytest.approx(sum(each) / 3, abs=1e-12)
