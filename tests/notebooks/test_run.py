@@ -70,7 +70,7 @@ def test_smoke(notebook, tmp_path):
     folder.mkdir()
     environment = {
         "LABKIT_HEADLESS": "1", "LABKIT_PROFILE": "smoke", "LABKIT_RUN_FOLDER": str(folder),
-        "LABKIT_CHECKPOINTS": str(tmp_path / "checkpoints"),
+        "LABKIT_CHECKPOINTS": str(tmp_path / "checkpoints"), **job["environment"],  # data folders, made absolute
     }  # fmt: skip
     run_here(chosen.path, job["parameters"], folder / "executed.ipynb", environment)
     executed = json.loads((folder / "executed.ipynb").read_text(encoding="utf-8"))
