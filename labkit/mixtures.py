@@ -81,24 +81,36 @@ def fit_gaussian_mixture(values: Tensor, rounds: int = 10, floor: float = 5e-4) 
     Starts from two-means (itself started at the smallest and the largest value), like scikit-learn's
     ``GaussianMixture``; ``floor`` is added to the variances (its ``reg_covar``).
     """
-    centre = torch.stack([values.min(), values.max()])
-    for _ in range(20):
-        share = _nearest(values, centre)
-        centre = (share * values).sum(-1) / share.sum(-1).clamp_min(1e-12)
-    share = _nearest(values, centre)
+    right = _right_of_two_means(values)  # P(component 1 | value)
     for _ in range(rounds + 1):
+        share = torch.stack([1 - right, right])
         total = share.sum(-1).clamp_min(1e-12)
         mean = (share * values).sum(-1) / total
         variance = (share * (values - mean[:, None]) ** 2).sum(-1) / total + floor
         weight = total / total.sum()
-        log_density = -0.5 * ((values - mean[:, None]) ** 2 / variance[:, None] + variance[:, None].log())
-        share = torch.softmax(weight.log()[:, None] + log_density, 0)
+        right = _right(values, mean, variance, weight)
     return mean, variance, weight
 
 
-def _nearest(values: Tensor, centre: Tensor) -> Tensor:
-    right = ((values - centre[1]).abs() < (values - centre[0]).abs()).to(values.dtype)
-    return torch.stack([1 - right, right])
+def _right(values: Tensor, mean: Tensor, variance: Tensor, weight: Tensor) -> Tensor:
+    """P(component 1 | value), ``(n,)``: one logistic function, for two components need no softmax."""
+    distance = (values - mean[:, None]) ** 2 * (0.5 / variance)[:, None]
+    offset = weight.log() - 0.5 * variance.log()
+    return torch.sigmoid(distance[0] - distance[1] + (offset[1] - offset[0]))
+
+
+def _right_of_two_means(values: Tensor, rounds: int = 20) -> Tensor:
+    """1 for the values of the upper group, else 0. On a line the groups are the two sides of a threshold, and their
+    means are read from running sums of the sorted values: a round costs a search, not a pass over the values."""
+    ordered, n = values.sort().values, len(values)
+    sums = torch.cat([values.new_zeros(1), ordered.cumsum(0)])
+    low, high = ordered[:1], ordered[-1:]
+    for _ in range(rounds):
+        below = torch.searchsorted(ordered, (low + high) / 2, right=True)
+        under = sums.gather(0, below)
+        low = torch.where(below > 0, under / below.clamp_min(1), low)
+        high = torch.where(below < n, (sums[-1:] - under) / (n - below).clamp_min(1), high)
+    return (values > (low + high) / 2).to(values.dtype)
 
 
 def gaussian_posterior(values: Tensor, rounds: int = 10, floor: float = 5e-4) -> Tensor:
@@ -110,9 +122,8 @@ def gaussian_posterior(values: Tensor, rounds: int = 10, floor: float = 5e-4) ->
     low, high = values.min(), values.max()
     x = (values - low) / (high - low).clamp_min(1e-12)
     mean, variance, weight = fit_gaussian_mixture(x, rounds, floor)
-    log_density = -0.5 * ((x - mean[:, None]) ** 2 / variance[:, None] + variance[:, None].log())
-    share = torch.softmax(weight.log()[:, None] + log_density, 0)
-    return torch.where(mean[0] <= mean[1], share[0], share[1])
+    right = _right(x, mean, variance, weight)
+    return torch.where(mean[0] <= mean[1], 1 - right, right)
 
 
 __all__ = [

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.func import functional_call, grad_and_value, vmap
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.passes.dialect.common.cse_pass import CSEPass, get_CSE_banned_ops
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from labkit.augment import Augmentation
@@ -144,6 +147,19 @@ def _overwrite(old: dict, new: dict) -> None:
             old[name].copy_(value)
 
 
+def without_repetition(step: GraphModule) -> GraphModule:
+    """The recorded step without operations whose result is there already: the same numbers by fewer operations.
+
+    Differentiating and stacking record the same masks, shapes and forward values many times over. A step that writes
+    in place anywhere but into the lane's own tensors stays as it is: equal tensors need not be the same one there.
+    """
+    into_the_lane = lambda node: node.target is torch.ops.aten.copy_.default and node.args[0].op == "placeholder"
+    writing = [n for n in step.graph.nodes if isinstance(n.target, OpOverload) and n.target._schema.is_mutable]
+    if not all(map(into_the_lane, writing)):
+        return step
+    return CSEPass(get_CSE_banned_ops())(step).graph_module
+
+
 class Recorded:
     """A step recorded on tensors shaped like its arguments ``(state, values, shared, drawn, clock)``.
 
@@ -159,7 +175,7 @@ class Recorded:
         def flat(*tensors):
             return step(*tree_unflatten(list(tensors), spec))
 
-        self.graph = make_fx(flat)(*example)
+        self.graph = without_repetition(make_fx(flat)(*example))
         if compiled:
             # every call has the shapes it was traced with, so there is nothing to guard against
             options = {"guard_filter_fn": lambda guards: [False for _ in guards]}

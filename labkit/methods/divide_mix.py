@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from labkit.losses import cross_entropy, target_of
 from labkit.methods.base import Batch, Start
@@ -80,25 +81,24 @@ class DivideMix(Selecting):
         told, warm = target_of(batch.evidence, batch.x.dtype), batch.progress < self.warm
         first, last = batch.views[0], batch.views[-1]
         views = batch.views[: 1 if last is first else 2]  # without augmentation the views are one tensor
-        seen = [[one(view).detach() for view in views] for one in net]
-        p = [sum(z.softmax(-1) for z in own) / len(views) for own in seen]
-        losses = torch.stack([cross_entropy(own[0], told) for own in seen])
-        guess = sharpen((p[0] + p[1]) / 2, self.temperature)
+        seen = [torch.stack([one(view).detach() for one in net]) for view in views]  # (2, b, K): both networks
+        p = sum(z.softmax(-1) for z in seen) / len(views)
+        w = batch.state["clean"].flip(0)[:, batch.index]  # (2, b): the other network's
 
-        total, picked = 0.0, []
-        for i in range(2):
-            w = batch.state["clean"][1 - i][batch.index]
-            labelled = (w > self.tau) | warm
-            refined = sharpen(refine(told, p[i], w), self.temperature)
-            target = torch.where(labelled[:, None], torch.where(warm, told, refined), guess)
-            weight = batch.draws["weight"][i]
-            weight = torch.where(warm, 1.0, torch.maximum(weight, 1 - weight))
-            z = net[i](weight * first + (1 - weight) * last.roll(i + 1, 0))
-            mixed = weight * target + (1 - weight) * target.roll(i + 1, 0)
-            total = total + self.of_mixed(z, mixed, labelled, batch.progress)
-            picked.append(labelled)
+        labelled = (w > self.tau) | warm
+        refined = sharpen(refine(told, p, w), self.temperature)
+        guess = sharpen(p.mean(0), self.temperature)
+        target = torch.where(labelled[..., None], torch.where(warm, told, refined), guess)
+        weight = batch.draws["weight"]
+        weight = torch.where(warm, 1.0, torch.maximum(weight, 1 - weight))
+        z = [net[i](weight[i] * first + (1 - weight[i]) * last.roll(i + 1, 0)) for i in range(2)]
+        partner = torch.stack([target[i].roll(i + 1, 0) for i in range(2)])
+        mixed = weight[:, None, None] * target + (1 - weight[:, None, None]) * partner
+        loss = vmap(self.of_mixed, in_dims=(0, 0, 0, None))(torch.stack(z), mixed, labelled, batch.progress).sum()
+
+        losses = cross_entropy(seen[0], told.expand_as(p))
         changed = {"losses": batch.state["losses"].index_put((torch.arange(2)[:, None], batch.index), losses)}
-        return total, {**changed, **self.note(batch, tuple(picked), (seen[0][0], seen[1][0]))}
+        return loss, {**changed, **self.note(batch, tuple(labelled), tuple(seen[0]))}
 
     def of_mixed(self, z: Tensor, target: Tensor, labelled: Tensor, progress: Tensor) -> Tensor:
         """The loss of one network on mixed inputs: logits and targets ``(b, K)``, ``labelled`` ``(b,)``."""
@@ -122,8 +122,8 @@ def sharpen(target: Tensor, temperature) -> Tensor:
 
 
 def refine(told: Tensor, p: Tensor, w: Tensor) -> Tensor:
-    """``w e_y + (1 - w) p``: label and prediction ``(n, K)``, the probability ``(n,)`` that the label is right."""
-    return w[:, None] * told + (1 - w[:, None]) * p
+    """``w e_y + (1 - w) p``: label, prediction ``(..., n, K)``; probability ``(..., n)`` that the label is right."""
+    return w[..., None] * told + (1 - w[..., None]) * p
 
 
 __all__ = ["DivideMix", "refine", "sharpen"]
