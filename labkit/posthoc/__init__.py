@@ -10,6 +10,13 @@
 from __future__ import annotations
 
 from .confidence import choose_norm, max_softmax, normalised_max_logit
+from .maps import DirichletCalibration, MatrixScaling, Recalibration, TemperatureScaling, VectorScaling
+from .one_against_rest import BBQ, BetaCalibration, HistogramBinning, IsotonicCalibration, PlattScaling
 from .temperature import apply_temperature, at_bounds, fit_temperature
+from .unbiased import unbiased_targets
 
-__all__ = ["apply_temperature", "at_bounds", "choose_norm", "fit_temperature", "max_softmax", "normalised_max_logit"]
+__all__ = [
+    "BBQ", "BetaCalibration", "DirichletCalibration", "HistogramBinning", "IsotonicCalibration", "MatrixScaling",
+    "PlattScaling", "Recalibration", "TemperatureScaling", "VectorScaling", "apply_temperature", "at_bounds",
+    "choose_norm", "fit_temperature", "max_softmax", "normalised_max_logit", "unbiased_targets",
+]  # fmt: skip
