@@ -66,7 +66,7 @@ class LikelihoodMap(Recalibration):
         begin = self.start(z, evidence).numpy()
         bounds = None if self.bounds is None else [self.bounds] * len(begin)
         found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds,
-                         options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-14, "gtol": 1e-8})  # fmt: skip
+                         options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})  # fmt: skip
         better = found.fun <= loss(begin)[0]
         self.coef_ = torch.as_tensor(found.x if better else begin)
         return self

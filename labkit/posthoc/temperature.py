@@ -52,6 +52,29 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> Tensor:
     return over_runs(_fit_labels, lead, logits, check_labels(targets, logits, logits.shape[-1]))
 
 
+@torch.no_grad()
+def fit_temperature_to_targets(logits: Tensor, targets: Tensor) -> Tensor:
+    """The temperature T of each run with the lowest mean of -sum_k t_k log softmax(logits / T)_k. Shape (...), float64.
+
+    For targets that are not a likelihood: soft labels; a candidate set read as "each of these a little", see
+    :func:`labkit.posthoc.literal_targets`; rows that are one-hot on average, see
+    :func:`labkit.posthoc.unbiased_targets`. One-hot rows: the same as :func:`fit_temperature` with the labels.
+
+    logits   (..., n, K)
+    targets  floating-point (n, K) or (..., n, K); rows sum to 1, entries may lie outside [0, 1]
+
+    Convex in 1/T, optimal where the mean of sum_k t_k z_k is the mean of E_p[z]; found as in :func:`fit_temperature`,
+    with its bounds. Raises TypeError or ValueError for targets of another type or shape, not finite, or with rows that
+    do not sum to 1 within 1e-4.
+    """
+    check_rows("logits", logits)
+    check_rows("targets", targets)
+    if not bool(((targets.double().sum(-1) - 1).abs() <= 1e-4).all()):  # NaN fails too
+        raise ValueError("targets have rows that sum to 1; a likelihood, which need not, belongs in fit_temperature")
+    spread_out = spread("targets", targets.to(logits.device), tuple(logits.shape), 2)
+    return over_runs(_fit_targets, tuple(logits.shape[:-2]), logits, spread_out)
+
+
 def apply_temperature(logits: Tensor, temperature: Tensor | float) -> Tensor:
     """logits / T, shape (..., n, K), for T of shape (...), one axis less each, or one number for all runs.
 
@@ -92,12 +115,21 @@ def _softmax(x: Tensor) -> Tensor:
 
 
 def _fit_labels(z: Tensor, y: Tensor) -> Tensor:
-    d = z - z.gather(-1, y.unsqueeze(-1))  # the label's own term is exactly 0: no difference of large numbers below
+    return _fit_centred(z - z.gather(-1, y.unsqueeze(-1)))  # the label's own term is exactly 0: no cancellation
+
+
+def _fit_targets(z: Tensor, t: Tensor) -> Tensor:
+    d = z - z.amax(-1, keepdim=True)
+    return _fit_centred(d - total(t * d).unsqueeze(-1))
+
+
+def _fit_centred(d: Tensor) -> Tensor:
+    """From logits less the (mean) logit of the target, (runs, n, K)."""
     d = d.transpose(1, 2).contiguous()  # (runs, K, n): sums over few classes are fast down columns
 
     def slope(beta: Tensor) -> tuple[Tensor, Tensor]:
         weighted = _softmax(beta[:, None, None] * d).mul_(d)
-        first = total(weighted, 1)  # E_p[z] - z_y
+        first = total(weighted, 1)  # E_p[z] - E_t[z]
         return mean(first), mean(total(weighted.mul_(d), 1) - first * first)
 
     ones = torch.ones_like(d[:, 0, 0])

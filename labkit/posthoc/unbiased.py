@@ -1,11 +1,12 @@
-"""Targets and scores from imperfect evidence that are right on average, where the annotator is known."""
+"""Targets from imperfect evidence: taken at its word, or right on average where the annotator is known."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from labkit.evidence import Complementary, Evidence, Labels, TrustedLabels, one_hot
+from labkit.evidence import Bags, Candidates, Complementary, Evidence, Labels, TrustedLabels, one_hot
+from labkit.losses import target_of
 from labkit.losses.correction import backward_targets
 from labkit.losses.unbiased import inverse_transition
 
@@ -45,4 +46,27 @@ def unbiased_targets(evidence: Evidence | Tensor, n_classes: int | None = None) 
     )
 
 
-__all__ = ["unbiased_targets"]
+def literal_targets(evidence: Evidence) -> Tensor:
+    """``(n, K)`` float64 distributions, for evidence taken at its word: a label is true; each candidate, or class that
+    is not excluded, equally likely; each member of a bag of each class as often as its bag. Soft labels as they are.
+
+    What somebody uses who does not ask how the evidence came about: no matrix, no set probability, no posterior. If
+    there are bags, every example must lie in one.
+
+    Raises:
+        TypeError: evidence of another form. ValueError: examples outside all bags, or counts with noise.
+    """
+    if isinstance(evidence, Candidates):
+        return evidence.mask.double() / evidence.sizes[:, None]
+    if isinstance(evidence, Bags):
+        if evidence.noise is not None:
+            raise ValueError("noisy counts are no proportions; use Bags.agreement, which knows their noise")
+        held = evidence.members[evidence.present]
+        if int(held.max()) >= len(held):
+            raise ValueError(f"bags hold {len(held)} examples, numbered up to {int(held.max())}; some lie in none")
+        shares = evidence.proportions.double().repeat_interleave(evidence.sizes, 0)
+        return torch.empty_like(shares).index_copy(0, held, shares)
+    return target_of(evidence, torch.float64)
+
+
+__all__ = ["literal_targets", "unbiased_targets"]
