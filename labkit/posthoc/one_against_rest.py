@@ -181,6 +181,7 @@ def bin_edges(p: np.ndarray, bins: int, binning: str) -> np.ndarray:
 def logistic_regression(x: np.ndarray, t: np.ndarray, bounds=None, start=None) -> np.ndarray:
     """Weights and, last, the offset that minimise the mean of ``log(1 + e^s) - t s``; t may be any number."""
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     x = np.c_[x, np.ones(len(x))]
 
@@ -190,7 +191,8 @@ def logistic_regression(x: np.ndarray, t: np.ndarray, bounds=None, start=None) -
 
     begin = np.r_[np.ones(x.shape[1] - 1), 0.0] if start is None else np.array(start)
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
-    return minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    with threadpool_limits(1):
+        return minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
 
 
 __all__ = ["BBQ", "BetaCalibration", "HistogramBinning", "IsotonicCalibration", "OneAgainstRest", "PlattScaling"]
