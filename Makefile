@@ -26,7 +26,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 report: $(VENV)/.installed
 	$(BIN)/labkit run all --profile report --out $(OUT) --workers $(WORKERS)
 	$(BIN)/labkit run when_does_smoothing_help --profile report -p dataset gaussians --out $(OUT)
-	if [ -n "$$LABKIT_DATA" ]; then $(BIN)/labkit run real_precincts --profile report -p dataset senc --out $(OUT); fi
+	if [ -n "$$LABKIT_DATA" ]; then \
+	  $(BIN)/labkit run real_precincts --profile report -p dataset senc --out $(OUT) && \
+	  $(BIN)/labkit run real_candidate_sets --profile report -p dataset lost --out $(OUT) && \
+	  $(BIN)/labkit run on_real_predictions --profile report -p dataset cifar10 --out $(OUT); fi
 
 ledger: report
 	$(BIN)/labkit ledger --out $(OUT) --save data/ledger.csv
@@ -42,6 +45,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/fleet.py --memory --save data/speed.json
 	$(BIN)/python benchmarks/sweeps.py --save data/sweeps.json
 	$(BIN)/python benchmarks/count_loss.py --save data/count_loss.json
+	$(BIN)/python benchmarks/metrics.py --save data/metrics_speed.json
 	$(BIN)/python benchmarks/runner.py
 
 lint: $(VENV)/.installed

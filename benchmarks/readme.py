@@ -4,6 +4,7 @@ make ledger                                                  # reports, data/led
 python benchmarks/fleet.py --memory --save data/speed.json   # the speed tables' numbers
 python benchmarks/sweeps.py --save data/sweeps.json
 python benchmarks/count_loss.py --save data/count_loss.json
+python benchmarks/metrics.py --save data/metrics_speed.json
 python benchmarks/readme.py --reports reports
 """
 
@@ -98,6 +99,19 @@ def counts_table(measured: dict) -> str:
     return "\n".join(lines)
 
 
+def metrics_table(measured: dict) -> str:
+    """Milliseconds per run and metric on both sides, for each size of the test set."""
+    sizes = measured["sizes"]
+    heads = [f"{s['examples']:,} examples: labkit, ms | peer, ms | ratio" for s in sizes]
+    lines = [f"| metric | peer | {' | '.join(heads)} |", "|---" * (2 + 3 * len(sizes)) + "|"]
+    for rows in zip(*(s["metrics"] for s in sizes)):
+        cells = [f"{row['labkit ms']:.2f} | {row['peer ms']:.2f} | **{row['ratio']:.1f}**" if row["peer"]
+                 else f"{row['labkit ms']:.2f} | - | -" for row in rows]  # fmt: skip
+        lines.append(f"| {rows[0]['metric']} | {rows[0]['peer'] or '-'} | {' | '.join(cells)} |")
+    cells = [f"| | **{s['ratio']:.1f}**" for s in sizes]
+    return "\n".join([*lines, f"| all with a peer | | {' | '.join(cells)} |"])
+
+
 def fill(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, rest = text.split(start)
@@ -125,7 +139,8 @@ def main():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     with (ROOT / "data" / "ledger.csv").open(newline="", encoding="utf-8") as file:
         text = fill(text, "ledger", ledger_table(list(csv.DictReader(file))))
-    for name, table in (("speed", speed_table), ("sweeps", sweeps_table), ("count_loss", counts_table)):
+    for name, table in (("speed", speed_table), ("sweeps", sweeps_table), ("count_loss", counts_table),
+                        ("metrics_speed", metrics_table)):  # fmt: skip
         text = fill(text, name, table(json.loads((ROOT / "data" / f"{name}.json").read_text())))
     if (found := picture(reports)) is not None:
         (ROOT / "data" / "readme.png").write_bytes(found)

@@ -15,6 +15,7 @@ from labkit.annotate.complementary import (
     biased_complement,
     uniform_complement,
 )
+from labkit.annotate.crowd import Crowd
 from labkit.annotate.domains import Domains
 from labkit.annotate.instance import (
     CIFAR10_FLIPS,
@@ -44,7 +45,7 @@ from labkit.annotate.weak import weak_posterior
 
 __all__ = [
     "CIFAR10_FLIPS", "DIGIT_FLIPS", "Annotator", "Asymmetric", "AttributeBags", "ByPlace", "Chain", "ClassCandidates",
-    "Clean", "ClusteredBags", "ComplementaryLabels", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom",
+    "Clean", "ClusteredBags", "ComplementaryLabels", "Crowd", "DealtAnew", "DirichletBags", "Domains", "DrawnFrom",
     "FlippedCandidates", "GivenCandidates", "Human", "HumanLabels", "HumanVotes", "InstanceCandidates",
     "InstanceDependent", "LaplaceCounts", "MarginBased", "NoisyMasks", "OneOfTheShown", "OnlyTheRight", "OnlyWhere",
     "PairFlip", "ProportionalFlip", "RandomBags", "Raters", "Symmetric", "TopCandidates", "Transition", "Trusted",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from labkit.annotate.base import Annotator
-from labkit.evidence import Candidates, Labels, one_hot
+from labkit.evidence import Candidates, Evidence, Labels, one_hot
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class DrawnFrom(Annotator):
 
 @dataclass(frozen=True)
 class DealtAnew(Annotator):
-    """The labels of ``inner``, exchanged at random among the examples of one clean class.
+    """The labels (or candidate sets) of ``inner``, exchanged at random among the examples of one clean class.
 
     The confusion matrix is that of ``inner``, count by count and in every seed; that a label has to do with what its
     example looks like is gone. So this is class-conditional noise with an identical matrix, drawn without replacement
-    (:class:`~labkit.annotate.Transition` with the counted matrix has it in the mean).
+    (:class:`~labkit.annotate.Transition` with the counted matrix has it in the mean). Of candidate sets all sizes and
+    combinations stay, class by class; what ``inner`` revealed of P(set | class) does not.
     """
 
     inner: Annotator
@@ -100,13 +101,15 @@ class DealtAnew(Annotator):
     def needs(self) -> tuple[str, ...]:
         return self.inner.needs
 
-    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Labels:
+    def __call__(self, labels: Labels, features: Tensor, rng: np.random.Generator, **known: Tensor) -> Evidence:
         said = self.inner(labels, features, rng, **known)
-        dealt, truth = said.labels.clone(), labels.labels
+        dealt, truth = torch.arange(len(labels)), labels.labels
         for c in range(labels.n_classes):
             place = (truth == c).nonzero()[:, 0]
-            dealt[place] = said.labels[place[torch.from_numpy(rng.permutation(len(place)))]]
-        return Labels(dealt, labels.n_classes)
+            dealt[place] = place[torch.from_numpy(rng.permutation(len(place)))]
+        return (
+            Candidates(said.mask[dealt]) if isinstance(said, Candidates) else Labels(said.labels[dealt], said.n_classes)
+        )
 
 
 @dataclass(frozen=True)

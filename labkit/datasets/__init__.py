@@ -35,25 +35,27 @@ from labkit.datasets.merged import merged
 from labkit.datasets.ordinal import diabetes_levels, ordinal
 from labkit.datasets.people import people
 from labkit.datasets.precincts import Precincts, drawn_precincts, find_precincts, load_precincts, precincts, senc
+from labkit.datasets.predictions import Predictions, drawn_predictions, load_predictions
 from labkit.datasets.preferences import preferences, utility
 from labkit.datasets.rotated import rotated_digits
-from labkit.datasets.segmentation import digit_masks
+from labkit.datasets.segmentation import digit_canvas, digit_masks
 from labkit.datasets.sets import sets_of
 from labkit.datasets.synthetic import Mixture, gaussian_mixture, gaussians
 from labkit.datasets.texts import TextModel, Vocabulary, text_model, texts
 from labkit.names import look_up, nearest
 
 __all__ = [
-    "HUMAN_MATRICES", "LABEL_ERRORS", "NAMES", "Data", "LabelErrors", "Mixture", "Precincts", "Split", "TextModel",
-    "Vocabulary", "available", "cache_folder", "caption_prompts", "class_groups", "data_folder", "drawn_precincts",
-    "find_label_errors", "gaussian_mixture", "hierarchical_mixture", "human_matrix", "label_sets", "latent_shift",
-    "load", "load_cifar100_n", "load_cifar_n", "load_label_errors", "load_precincts", "merged", "read_idx",
-    "sets_of", "text_model", "utility",
+    "HUMAN_MATRICES", "LABEL_ERRORS", "NAMES", "Data", "LabelErrors", "Mixture", "Precincts", "Predictions", "Split",
+    "TextModel", "Vocabulary", "available", "cache_folder", "caption_prompts", "class_groups", "data_folder",
+    "drawn_precincts", "drawn_predictions", "find_label_errors", "gaussian_mixture", "hierarchical_mixture",
+    "human_matrix", "label_sets", "latent_shift", "load", "load_cifar100_n", "load_cifar_n", "load_label_errors",
+    "load_precincts", "load_predictions", "merged", "read_idx", "sets_of", "text_model", "utility",
 ]  # fmt: skip
 
 LOADERS = {
     "digits": digits, "breast_cancer": breast_cancer, "wine": wine, "diabetes_levels": diabetes_levels,
-    "rotated_digits": rotated_digits, "digit_masks": digit_masks, "gaussians": gaussians, "hierarchy": hierarchy,
+    "rotated_digits": rotated_digits, "digit_masks": digit_masks, "digit_canvas": digit_canvas,
+    "gaussians": gaussians, "hierarchy": hierarchy,
     "ordinal": ordinal, "events": events, "texts": texts, "preferences": preferences, "captions": captions,
     "people": people, "precincts": precincts,
     "collages": collages, "captioned": captioned,
@@ -91,6 +93,7 @@ def available() -> dict[str, str]:
         "diabetes_levels": "bundled with scikit-learn, in levels",
         "rotated_digits": "bundled with scikit-learn, turned",
         "digit_masks": "drawn on digits bundled with scikit-learn, a class per pixel",
+        "digit_canvas": "drawn on digits bundled with scikit-learn in three inks, a class per pixel",
         **dict.fromkeys(("gaussians", "ordinal", "texts"), "drawn, with known posterior"),
         "hierarchy": "drawn in groups of like classes, with known posterior", "events": "drawn, event sequences",
         "preferences": "drawn, with known utility", "captions": "drawn, pairs of image and caption",

@@ -1,7 +1,9 @@
 """Pure losses: ``(logits, evidence or target) -> one value per example``. Reduce outside."""
 
 from labkit.losses.basic import cross_entropy, entropy, evidence_nll, target_of
+from labkit.losses.batch_calibration import dca, mdca, mmce, squared_mmce
 from labkit.losses.boundary import boundary, boundary_smoothing
+from labkit.losses.brier import brier
 from labkit.losses.candidates import (
     average_cross_entropy,
     average_loss,
@@ -39,8 +41,11 @@ from labkit.losses.early_learning import early_learning, remember, symmetric_kl
 from labkit.losses.easy_llp import class_losses, easy_llp, easy_llp_one, easy_llp_parts, surrogate_labels
 from labkit.losses.gen_bags import gen_bags, gen_bags_covariance
 from labkit.losses.implicit_posterior import implicit_posterior, implicit_qr, implicit_rq, log_normaliser
+from labkit.losses.label_perturbation import perturbed, signed_logit
 from labkit.losses.logit_penalties import logit_penalty, maxsup, smoothing_decomposition, smoothing_without_error_term
+from labkit.losses.margins import acls, implied_target, mbls
 from labkit.losses.mixbag import half_width, interval_loss, mixed_proportions
+from labkit.losses.neighbours import neighbour_kernel, neighbour_penalty, neighbour_shares, svls_target
 from labkit.losses.ordinal import (
     adjacent_targets,
     driveability_weights,
@@ -83,6 +88,7 @@ from labkit.losses.proportions import (
     proportion_l1,
     proportion_squared,
 )
+from labkit.losses.rankmixup import mixup_ndcg, mixup_ranking
 from labkit.losses.robust import (
     active_passive,
     agce,
@@ -117,6 +123,7 @@ from labkit.losses.unbiased import (
 )
 
 __all__ = [
+    "acls",
     "active_passive",
     "adapted_temperature",
     "adaptive_focal",
@@ -131,6 +138,7 @@ __all__ = [
     "binary_peer_weight",
     "boundary",
     "boundary_smoothing",
+    "brier",
     "class_activation_target",
     "class_losses",
     "class_similarity",
@@ -144,6 +152,7 @@ __all__ = [
     "count_nll",
     "cross_entropy",
     "cross_entropy_of_classes",
+    "dca",
     "decode_complementary",
     "dice_semimetric_1",
     "dice_semimetric_2",
@@ -173,6 +182,7 @@ __all__ = [
     "implicit_posterior",
     "implicit_qr",
     "implicit_rq",
+    "implied_target",
     "importance",
     "interval_loss",
     "inverse_transition",
@@ -191,11 +201,19 @@ __all__ = [
     "mae_of_classes",
     "matching_smoothing",
     "maxsup",
+    "mbls",
+    "mdca",
     "mixed_proportions",
+    "mixup_ndcg",
+    "mixup_ranking",
+    "mmce",
     "multiple_exponential",
     "multiple_log",
     "nce",
     "negative_learning",
+    "neighbour_kernel",
+    "neighbour_penalty",
+    "neighbour_shares",
     "nfl",
     "ngce",
     "non_negative_risk",
@@ -210,6 +228,7 @@ __all__ = [
     "pairwise_sigmoid",
     "partial_huber_of_classes",
     "peer",
+    "perturbed",
     "proportion_cross_entropy",
     "proportion_kl",
     "proportion_l1",
@@ -228,6 +247,7 @@ __all__ = [
     "scale_free",
     "sce",
     "sieve_score",
+    "signed_logit",
     "similarity_target",
     "smooth",
     "smoothing_decomposition",
@@ -238,9 +258,11 @@ __all__ = [
     "soft_target",
     "spherical_log",
     "spherical_softmax",
+    "squared_mmce",
     "squared_of_classes",
     "surrogate_exponential",
     "surrogate_labels",
+    "svls_target",
     "symmetric_kl",
     "target_of",
     "taylor_log",

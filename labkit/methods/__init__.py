@@ -3,7 +3,10 @@
 from labkit.methods.able import ABLE
 from labkit.methods.adversarial import RegionalAdversarial
 from labkit.methods.base import Batch, Method, Start
+from labkit.methods.batch_calibration import DCA, MDCA, MMCE
 from labkit.methods.belief_propagation import BeliefPropagation
+from labkit.methods.brier import Brier
+from labkit.methods.candidate_distillation import CanDist
 from labkit.methods.candidates import CAVL, LWS, PRODEN, RC, AverageCandidates
 from labkit.methods.co_teaching import CoTeaching, CoTeachingPlus, JoCoR
 from labkit.methods.complementary import (
@@ -35,11 +38,13 @@ from labkit.methods.easy_llp import EasyLLP
 from labkit.methods.gen_bags import GenBags
 from labkit.methods.hidden_labels import Alternating, OnlinePseudoLabels
 from labkit.methods.implicit_posterior import ImplicitPosterior
+from labkit.methods.label_perturbation import AdaptivePerturbation
 from labkit.methods.llp_vat import LLPVAT
 from labkit.methods.llpfc import LLPFC
 from labkit.methods.logit_penalties import LogitPenalty, MaxSup, SmoothingWithoutErrorTerm
 from labkit.methods.long_tail import LogitAdjustment, SmallLoss
 from labkit.methods.loss_mixture import DynamicBootstrap
+from labkit.methods.margins import ACLS, MbLS
 from labkit.methods.mean_map import LMM, MeanMap
 from labkit.methods.meta_correction import EnhancedMetaLabelCorrection, MetaLabelCorrection
 from labkit.methods.mixbag import MixBag
@@ -53,9 +58,11 @@ from labkit.methods.partial_distillation import ConfidenceDistillation, Similari
 from labkit.methods.peer import CORES, FDivergence, PeerLoss
 from labkit.methods.per_example import PerExampleSmoothing
 from labkit.methods.pico import PiCO
+from labkit.methods.pixel_neighbours import NACL, SVLS
 from labkit.methods.progressive_early_stopping import ConfidentExamples
 from labkit.methods.proportions import CountEM, CountLikelihood, OneAgainstRestCounts, ProportionLoss
 from labkit.methods.purification import POP
+from labkit.methods.rankmixup import RankMixup
 from labkit.methods.representation_calibration import RepresentationCalibration
 from labkit.methods.robust import AGCE, AUL, GCE, MAE, RLL, SCE, ActivePassive, JensenShannon, TruncatedGCE
 from labkit.methods.self_evolution import SelfEvolutionMixup
@@ -85,8 +92,10 @@ from labkit.names import look_up
 
 METHODS = {
     "able": ABLE,
+    "acls": ACLS,
     "active_passive": ActivePassive,
     "adaptive_focal": AdaptiveFocal,
+    "adaptive_perturbation": AdaptivePerturbation,
     "adjacent_smoothing": AdjacentSmoothing,
     "agce": AGCE,
     "aldr_kl": ALDRKL,
@@ -95,6 +104,8 @@ METHODS = {
     "average_candidates": AverageCandidates,
     "backward_correction": BackwardCorrection,
     "belief_propagation": BeliefPropagation,
+    "can_dist": CanDist,
+    "brier": Brier,
     "cavl": CAVL,
     "co_teaching": CoTeaching,
     "co_teaching_plus": CoTeachingPlus,
@@ -108,6 +119,7 @@ METHODS = {
     "count_likelihood": CountLikelihood,
     "cr_dpll": CRDPLL,
     "cross_entropy": CrossEntropy,
+    "dca": DCA,
     "discriminative_complementary": DiscriminativeComplementary,
     "distillation": Distillation,
     "divide_mix": DivideMix,
@@ -143,11 +155,15 @@ METHODS = {
     "lws": LWS,
     "mae": MAE,
     "maxsup": MaxSup,
+    "mbls": MbLS,
+    "mdca": MDCA,
     "mean_map": MeanMap,
     "meta_label_correction": MetaLabelCorrection,
     "mix_bag": MixBag,
     "mixup": Mixup,
+    "mmce": MMCE,
     "multiple_complementary": MultipleComplementary,
+    "nacl": NACL,
     "negative_learning": NegativeLearning,
     "nested_co_teaching": NestedCoTeaching,
     "nested_dropout": NestedDropout,
@@ -167,6 +183,7 @@ METHODS = {
     "proden": PRODEN,
     "proportion_loss": ProportionLoss,
     "random_policy": RandomPolicy,
+    "rank_mixup": RankMixup,
     "rc": RC,
     "regional_adversarial": RegionalAdversarial,
     "representation_calibration": RepresentationCalibration,
@@ -185,6 +202,7 @@ METHODS = {
     "soft_eda": SoftEDA,
     "sparse_over_parameterisation": SparseOverParameterisation,
     "spherical_softmax": SphericalSoftmax,
+    "svls": SVLS,
     "t_revision": TRevision,
     "taylor_softmax": TaylorSoftmax,
     "temporal_smoothing": TemporalSmoothing,

@@ -19,11 +19,19 @@ from labkit.names import look_up
 
 from .accuracy import accuracy, brier, confidence_on_errors, error, mean_confidence, mean_entropy, nll
 from .calibration import Reliability, classwise_ece, ece, mce, reliability
+from .calibration_variants import debiased_ece, ks_error, rms_ece, top_label_ece
+from .candidates import CandidateQuality, candidate_quality
+from .corrected import corrected_accuracy, corrected_brier, corrected_ece, corrected_nll
+from .decomposition import BrierParts, brier_parts
+from .detection import fpr_at_recall, ood_auroc
 from .diffusion import class_centroids, diffusion_index, nearest_classes, relative_distances
 from .easy_to_hard import crossing, gap_recovered
 from .events import average_precision, event_recall
+from .exact import ExactCalibration, exact_calibration
 from .gradients import GradientVariance, gradient_variance, max_logit_suppression
 from .imbalanced import balanced_accuracy, class_recall, selection_quality, shot_accuracy
+from .intervals import Bootstrap, binomial_interval, bootstrap
+from .label_only import approximated_accuracy, complementary_risk, covering_rate, unbiased_accuracy, unbiased_risk
 from .ordinal import far_off, macro_f1, quadratic_kappa, rank_mae, seq2hr, tri_p
 from .outline import boundary_f
 from .overlap import dice, miou, soft_dice_score
@@ -40,38 +48,58 @@ from .selective import (
     softmax_augrc,
     softmax_aurc,
 )
+from .smooth import smooth_ece
 from .transfer import linear_probe
 
 __all__ = [
     "METRICS",
+    "Bootstrap",
+    "BrierParts",
+    "CandidateQuality",
+    "ExactCalibration",
     "GradientVariance",
     "Metric",
     "Reliability",
     "RiskCoverage",
     "Scatter",
     "accuracy",
+    "approximated_accuracy",
     "auc",
     "augrc",
     "aurc",
     "average_precision",
     "balanced_accuracy",
+    "binomial_interval",
+    "bootstrap",
     "boundary_f",
     "brier",
+    "brier_parts",
+    "candidate_quality",
     "class_centroids",
     "class_recall",
     "classwise_ece",
+    "complementary_risk",
     "confidence_on_errors",
+    "corrected_accuracy",
+    "corrected_brier",
+    "corrected_ece",
+    "corrected_nll",
     "coverage_at_risk",
+    "covering_rate",
     "crossing",
+    "debiased_ece",
     "dice",
     "diffusion_index",
     "ece",
     "error",
     "event_recall",
+    "exact_calibration",
     "failure_auroc",
     "far_off",
+    "fpr_at_recall",
     "gap_recovered",
     "gradient_variance",
+    "ks_error",
     "linear_probe",
     "macro_f1",
     "max_logit_suppression",
@@ -82,21 +110,27 @@ __all__ = [
     "miou",
     "nearest_classes",
     "nll",
+    "ood_auroc",
     "power",
     "quadratic_kappa",
     "rank_mae",
     "relative_distances",
     "reliability",
     "risk_coverage",
+    "rms_ece",
     "runs_needed",
     "selection_quality",
     "seq2hr",
     "shot_accuracy",
+    "smooth_ece",
     "soft_dice_score",
     "softmax_augrc",
     "softmax_aurc",
     "template_projection",
+    "top_label_ece",
     "tri_p",
+    "unbiased_accuracy",
+    "unbiased_risk",
     "within_between",
 ]
 
@@ -133,6 +167,10 @@ METRICS: dict[str, Metric] = {
     "ece": Metric(ece, False, "ECE"),
     "ece_mass": Metric(partial(ece, binning="mass"), False, "ECE, equal mass"),
     "classwise_ece": Metric(classwise_ece, False, "Classwise ECE"),
+    "top_label_ece": Metric(top_label_ece, False, "Top-label ECE"),
+    "debiased_ece": Metric(debiased_ece, False, "Debiased ECE"),
+    "smooth_ece": Metric(smooth_ece, False, "Smooth ECE"),
+    "ks_error": Metric(ks_error, False, "KS error"),
     "confidence": Metric(_confidence, None, "Mean confidence"),
     "confidence_on_errors": Metric(confidence_on_errors, False, "Mean confidence where wrong"),
     "macro_f1": Metric(macro_f1, True, "Macro F1"),

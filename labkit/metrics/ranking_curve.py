@@ -24,13 +24,15 @@ def auc(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _against_the_rest(score: Tensor, is_it: Tensor) -> Tensor:
-    """``(..., n)`` scores and whether an example is of the class -> ``(...)``, by the sum of its ranks."""
-    score, ones = score.contiguous(), is_it.double().expand_as(score)
-    ordered = score.sort(-1).values
-    below, upto = (torch.searchsorted(ordered, score, right=right).double() for right in (False, True))
+    """``(..., n)`` scores and whether an example is of the class -> ``(...)``: pairs in order, ties counting half."""
+    ordered, order = score.sort(-1)
+    ones = is_it.double().expand_as(score).gather(-1, order)
+    differs = (ordered[..., 1:] != ordered[..., :-1]).long().cumsum(-1)
+    tie = torch.cat([torch.zeros_like(order[..., :1]), differs], -1)  # number of the tie, from 0
+    inside, outside = (torch.zeros_like(ones).scatter_add_(-1, tie, v) for v in (ones, 1 - ones))
+    pairs = total(inside * (outside.cumsum(-1) - outside / 2))
     positive = total(ones)
-    ranks = total(ones * (below + upto + 1) / 2)
-    return (ranks - positive * (positive + 1) / 2) / (positive * (score.shape[-1] - positive))
+    return pairs / (positive * (score.shape[-1] - positive))
 
 
 __all__ = ["auc"]

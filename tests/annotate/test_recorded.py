@@ -15,6 +15,7 @@ from labkit.annotate import (
     DealtAnew,
     DrawnFrom,
     HumanLabels,
+    InstanceCandidates,
     OnlyTheRight,
     PairFlip,
     Symmetric,
@@ -73,6 +74,19 @@ def test_dealing_anew_keeps_the_matrix_count_by_count_and_nothing_else():
     wrong = (said != Y).double()
     assert abs(float(wrong[: N // 2].mean()) - 0.5) < 0.1 and float(wrong.mean()) == 0.5
     assert not torch.equal(said, dealt(CLEAN, X, rng(2), h=half).labels)
+
+
+def test_candidate_sets_are_dealt_anew_within_their_class():
+    """All sets of a class stay, sizes and combinations; who has which does not, nor what was revealed of it."""
+    beliefs = torch.rand(N, K, generator=torch.Generator().manual_seed(0)).double()
+    inner = InstanceCandidates(0.8, beliefs="h", reveal=True)
+    looks, dealt = inner(CLEAN, X, rng(1), h=beliefs), DealtAnew(inner)(CLEAN, X, rng(1), h=beliefs)
+    assert looks.weights is not None and dealt.weights is None and not torch.equal(looks.mask, dealt.mask)
+    assert dealt.mask.gather(1, Y[:, None]).all()
+    for c in range(K):
+        assert sorted(looks.mask[CLEAN.labels == c].tolist()) == sorted(dealt.mask[CLEAN.labels == c].tolist())
+    rival = beliefs.scatter(1, Y[:, None], -1.0).argmax(1, keepdim=True)
+    assert looks.mask.gather(1, rival).double().mean() > dealt.mask.gather(1, rival).double().mean() + 0.1
 
 
 def test_only_the_right_labels_say_something():

@@ -47,3 +47,27 @@ def test_splits_and_subsets_keep_masks_with_their_pictures():
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(ValueError, match="expected n >= 2, size >= 16"):
         lk.load("digit_masks", **wrong)
+
+
+def test_canvases_hold_several_digits_in_three_inks():
+    data = lk.load("digit_canvas", n=40, clutter=0.0, noise=0.0)
+    assert (
+        data.shape == (1, 24, 24) and data.y.shape == (40, 576) and data.classes == ("ground", "pale", "grey", "black")
+    )
+    assert data.y.unique().tolist() == [0, 1, 2, 3]
+    pixels = torch.stack([torch.as_tensor(data.image(i)).flatten() for i in range(40)])
+    dark = [pixels[data.y == c].mean().item() for c in range(4)]
+    assert dark == sorted(dark) and dark[1] > dark[0] + 0.2
+    for c, (_, full) in enumerate([("ground", 0.45), ("pale", 0.45), ("grey", 0.7), ("black", 1.0)]):
+        assert pixels[data.y == c].max() <= full + 1e-6 or c == 0
+    rim = (pixels < 0.7) & (data.y == 3)  # at the rim black looks grey
+    assert 0.1 < rim.sum() / (data.y == 3).sum() < 0.6
+    one, many = (lk.load("digit_canvas", n=20, digits=d).y.gt(0).double().mean() for d in (1, 4))
+    assert many > 1.5 * one
+    assert data.fingerprint == lk.load("digit_canvas", n=40, clutter=0.0, noise=0.0).fingerprint
+
+
+@pytest.mark.parametrize("wrong", [dict(n=1), dict(size=12), dict(digits=0), dict(noise=-1.0)])
+def test_wrong_canvases_are_refused(wrong):
+    with pytest.raises(ValueError, match="digits >= 1"):
+        lk.load("digit_canvas", **wrong)

@@ -56,3 +56,24 @@ def test_each_seed_chooses_for_itself(small):
         of = {r.values["smoothing"]: r.curves["validation/agreement"][-1] for r in runs if r.seed == seed}
         assert row["agreement"] == pytest.approx(max(of.values()), abs=1e-6)
         assert of[row["smoothing"]] == max(of.values())
+
+
+def test_a_metric_against_given_labels_can_choose_and_a_temperature_levels_it():
+    told = torch.tensor([1] * 4 + [0] * 6)  # four labels are wrong; every run predicts the truth, class 0
+
+    def sure(seed, rate, by):
+        made = run(seed, rate, Labels(told, K), 0)
+        z = made.logits["last/validation"] * by  # equally right, differently sure
+        return Run(**{**vars(made), "logits": {"last/validation": z, "last/test": z}, "given": {"labels": told}})
+
+    runs = together(lambda s, r, w: sure(s, r, {0.1: 20.0, 0.5: 1.0, 0.9: 0.1}[r]))
+    assert tuned(runs)["rate"].tolist() == [0.1, 0.1]  # all agree alike: the first
+    chosen = tuned(runs, "confidence", by="nll")
+    assert chosen["rate"].tolist() == [0.5, 0.5] and chosen["nll"].iloc[0] < 1.1
+    assert chosen["value"].iloc[0] == pytest.approx(float(torch.tensor([1.0, 0, 0]).softmax(0)[0]))
+    assert tuned(runs, by="accuracy")["accuracy"].tolist() == pytest.approx([0.6, 0.6])
+    level = tuned(runs, "confidence", by="nll", temperature=True)
+    after = [runs.where(rate=r).measure("confidence", temperature=True)["value"].iloc[0] for r in (0.1, 0.5, 0.9)]
+    assert after == pytest.approx([after[0]] * 3, abs=1e-4) and level["value"].iloc[0] == pytest.approx(0.6, abs=1e-3)
+    with pytest.raises(ValueError, match="neither more nor less confidence"):
+        tuned(runs, by="confidence")

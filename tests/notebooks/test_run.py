@@ -147,4 +147,5 @@ def test_the_readme_shows_the_ledger_and_the_speed_that_were_measured():
     assert tables.speed_table(json.loads((ROOT / "data" / "speed.json").read_text())) in before
     assert tables.sweeps_table(json.loads((ROOT / "data" / "sweeps.json").read_text())) in before
     assert tables.counts_table(json.loads((ROOT / "data" / "count_loss.json").read_text())) in before
+    assert tables.metrics_table(json.loads((ROOT / "data" / "metrics_speed.json").read_text())) in before
     assert tables.fill("a <!-- x -->old<!-- /x --> b", "x", "new") == "a <!-- x -->\nnew\n<!-- /x --> b"

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from labkit.metrics import METRICS, ece, nll
 from labkit.metrics import over_runs as shared
-from labkit.posthoc import apply_temperature, at_bounds, fit_temperature
+from labkit.posthoc import apply_temperature, at_bounds, fit_temperature, fit_temperature_to_targets
 from labkit.streams import generator
 
 
@@ -304,3 +304,38 @@ def test_errors():
             apply_temperature(logits, bad)
     with pytest.raises(ValueError, match=r"temperature: got shape \(5,\), expected \(6,\)"):
         apply_temperature(logits, torch.ones(5))
+
+
+def test_targets_find_what_scipy_finds_and_one_hot_rows_what_labels_find():
+    logits, labels = example(runs=3)
+    rows = torch.nn.functional.one_hot(labels, 5).double()
+    T = fit_temperature_to_targets(logits, rows)
+    assert torch.allclose(T, fit_temperature(logits, labels), rtol=1e-9, atol=0)
+    targets = 0.7 * rows + 0.2 * rows.roll(1, -1) + 0.3 * torch.from_numpy(generator(1, "data").random((200, 5)))
+    targets = targets / targets.sum(-1, keepdim=True)
+    targets[:, :20] = 1.5 * rows[:, :20] - 0.1  # sum 1, outside [0, 1]
+    T = fit_temperature_to_targets(logits, targets)
+
+    def loss(log_beta, z, t):
+        return -(t * log_softmax(np.exp(log_beta) * z, -1)).sum(-1).mean()
+
+    for run in range(3):
+        given = (logits[run].numpy(), targets[run].numpy())
+        least = minimize_scalar(loss, bounds=(-4, 4), args=given, method="bounded")
+        assert np.exp(-least.x) == pytest.approx(T[run].item(), rel=1e-4)
+        assert fit_temperature_to_targets(logits[run], targets[run]) == T[run]  # alone as among others
+
+
+def test_targets_at_the_bounds_without_slope_and_of_another_kind():
+    logits, labels = torch.tensor([[3.0, 0.0], [0.0, 3.0]]).double(), torch.eye(2).double()
+    assert fit_temperature_to_targets(logits, labels) == 1e-2
+    assert fit_temperature_to_targets(logits, labels.flip(0)) == 1e2
+    assert fit_temperature_to_targets(logits, torch.full((2, 2), 0.5)) == 1e2  # wants no confidence at all
+    assert fit_temperature_to_targets(torch.ones(2, 2), labels) == 1.0
+    assert fit_temperature_to_targets(torch.tensor([[1e4, -1e4], [-1e4, 1e4]]), labels) == 1e-2
+    for wrong in (torch.ones(2, 2), torch.full((2, 2), math.nan)):
+        with pytest.raises(ValueError, match="sum to 1"):
+            fit_temperature_to_targets(logits, wrong)
+    with pytest.raises(TypeError, match="floating-point"):
+        fit_temperature_to_targets(logits, torch.eye(2).bool())
+    assert fit_temperature_to_targets(logits.where(logits > 0, math.nan), labels).isnan()

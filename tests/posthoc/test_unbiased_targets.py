@@ -7,8 +7,8 @@ import torch
 
 from labkit import metrics
 from labkit.annotate import biased_complement, uniform_complement
-from labkit.evidence import Bags, Candidates, Complementary, Labels, TrustedLabels
-from labkit.posthoc import unbiased_targets
+from labkit.evidence import Bags, Candidates, Complementary, Labels, Soft, TrustedLabels
+from labkit.posthoc import fit_temperature, fit_temperature_to_targets, literal_targets, unbiased_targets
 
 T = torch.tensor(
     [[0.6, 0.3, 0.1, 0.0], [0.1, 0.7, 0.1, 0.1], [0.2, 0.2, 0.5, 0.1], [0.0, 0.1, 0.1, 0.8]], dtype=torch.float64
@@ -78,3 +78,37 @@ def test_evidence_without_unbiased_targets_is_refused(evidence):
 def test_a_matrix_without_an_inverse_is_named():
     with pytest.raises(ValueError, match="rank"):
         unbiased_targets(Labels([0, 1], 2, torch.full((2, 2), 0.5)))
+
+
+def test_evidence_taken_at_its_word():
+    word = lambda evidence: literal_targets(evidence).tolist()
+    assert word(Labels(torch.tensor([2, 0]), 3, torch.full((3, 3), 1 / 3))) == [[0, 0, 1], [1, 0, 0]]  # no matrix
+    sets = torch.tensor([[True, True, False, False], [False, False, True, False]])
+    assert word(Candidates(sets, sets * torch.tensor([0.1, 0.9, 0.3, 0.2]))) == [[0.5, 0.5, 0, 0], [0, 0, 1, 0]]
+    assert word(Complementary(torch.tensor([1]), 3)) == [[0.5, 0, 0.5]]
+    assert word(Soft(torch.tensor([[0.25, 0.75]]))) == [[0.25, 0.75]]
+    bags = Bags(torch.tensor([[3, 0, 2], [1, 1, 1]]), torch.tensor([[1.0, 2.0], [1.0, 0.0]]),
+                torch.tensor([[True, True, True], [True, False, False]]))  # fmt: skip
+    third = torch.tensor([[1, 2]]).double() / 3
+    expected = torch.cat([third, torch.tensor([[1.0, 0.0]]).double(), third, third])
+    torch.testing.assert_close(literal_targets(bags), expected, atol=1e-7, rtol=0)
+
+
+def test_bags_that_cannot_be_read_example_by_example_say_so():
+    with pytest.raises(ValueError, match="some lie in none"):
+        literal_targets(Bags(torch.tensor([[0, 2]]), torch.tensor([[1.0, 1.0]])))
+    with pytest.raises(ValueError, match="noise"):
+        literal_targets(Bags(torch.tensor([[0, 1]]), torch.tensor([[0.4, 1.9]]), noise=0.5))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_temperature_from_unbiased_targets_is_that_of_the_truth(case):
+    """All that might be said of ten examples, as often as its probability: the fit is that of the true labels."""
+    law, evidence = CASES[case]
+    truth = torch.tensor([0, 1, 2, 3, 3, 1, 0, 2, 2, 1])
+    z = 2 * torch.randn(10, 4, generator=torch.Generator().manual_seed(3)).double() + 2 * EYE[truth]
+    mean = law.double()[truth] @ unbiased_targets(evidence(torch.arange(4)))
+    T = fit_temperature(z, truth)
+    torch.testing.assert_close(fit_temperature_to_targets(z, mean), T, rtol=1e-8, atol=0)
+    literal = law.double()[truth] @ literal_targets(evidence(torch.arange(4)))
+    assert fit_temperature_to_targets(z, literal) > 1.5 * T  # taken at its word, the evidence asks for less confidence
