@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import digamma, expit, logsumexp, softmax
+from scipy.special import digamma, expit, softmax
 
 from labkit.names import look_up
 
@@ -141,7 +141,7 @@ def glad(said, n_classes: int, steps: int = 100, tolerance: float = 1e-6) -> Fit
     L-BFGS, whose gradient is that of EM's bound at the posterior, to a relative ``tolerance``. ``skill`` is alpha.
     """
     said = np.asarray(said)
-    a = answers(said, n_classes)
+    answers(said, n_classes)  # says what is wrong with it
     n, w = said.shape
     task, worker = np.nonzero(said >= 0)
     cell = task * n_classes + said[task, worker]  # which entry of an (n, K) table an answer speaks for
@@ -172,8 +172,7 @@ def glad_objective(x, task, worker, cell, sizes) -> tuple[float, np.ndarray, np.
     wrong = -np.logaddexp(0, odds) - np.log(k - 1)
     score = np.bincount(cell, odds + np.log(k - 1), n * k).reshape(n, k) - np.log(k)
     score += np.bincount(task, wrong, n)[:, None]
-    logs = logsumexp(score, 1)
-    probs = np.exp(score - logs[:, None])
+    probs, logs = _normalised_logs(score)
     off = probs.ravel()[cell] - expit(odds)  # how right the answer looks, less how right it was expected to be
     slope = np.concatenate([np.bincount(worker, off * ease[task], w), np.bincount(task, off * odds, n)]) - (x - 1)
     return float(logs.sum() - ((x - 1) ** 2).sum() / 2), slope, probs
@@ -187,8 +186,7 @@ def posterior(a: np.ndarray, log_emission: np.ndarray, log_prior) -> tuple[np.nd
     k = a.shape[-1]
     flat = log_emission.reshape(*log_emission.shape[:-3], -1, k)
     score = np.moveaxis(np.tensordot(a.reshape(len(a), -1), flat, (1, flat.ndim - 2)), 0, -2) + log_prior
-    logs = logsumexp(score, -1)
-    return np.exp(score - logs[..., None]), logs
+    return _normalised_logs(score)
 
 
 def mean_of_all(said, n_classes: int) -> np.ndarray:
@@ -201,7 +199,7 @@ WAYS: dict[str, Callable[..., np.ndarray]] = {
     "softmax of counts": softmax_of_counts,
     "Dawid-Skene": lambda said, k: dawid_skene(said, k).probs,
     "GLAD": lambda said, k: glad(said, k).probs,
-    "MACE": lambda said, k: mace(said, k).probs,
+    "MACE": lambda said, k: mace(said, k, starts=1).probs,  # what crowd-kit comes to
     "Wawa": wawa,
     "ZeroBasedSkill": zero_based_skill,
 }
@@ -219,6 +217,14 @@ def aggregate(said, n_classes: int, by: str = "normalised counts") -> np.ndarray
 def _remembered(data: bytes, shape, n_classes: int, by: str) -> np.ndarray:
     said = np.frombuffer(data, np.int16).reshape(shape)
     return (mean_of_all if by == "mean of all" else WAYS[by])(said, n_classes)
+
+
+def _normalised_logs(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax and log-sum-exp over the last axis, with one exponential."""
+    top = score.max(-1, keepdims=True)
+    lifted = np.exp(score - top)
+    total = lifted.sum(-1, keepdims=True)
+    return lifted / total, (top + np.log(total))[..., 0]
 
 
 def _weighted(a: np.ndarray, skill: np.ndarray | None) -> np.ndarray:

@@ -162,7 +162,7 @@ def test_perturbed_labels_give_binary_cross_entropy_on_theirs(b):
 
 
 def test_special_strengths():
-    z, t = binary(1)
+    _, t = binary(1)
     assert torch.equal(losses.perturbed(t, 0.0), t) and torch.equal(losses.perturbed(t, 1.0), 1 - t)
     assert (losses.perturbed(t, 0.5) == 0.5).all() and sorted(losses.perturbed(t, 2.0)[0].tolist()) == [-1, 2]
     torch.testing.assert_close(losses.perturbed(t, 0.05), losses.smooth(t, 0.1))  # smoothing by 2 b

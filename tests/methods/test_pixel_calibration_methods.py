@@ -18,7 +18,14 @@ from labkit.methods.base import Batch, Start
 from labkit.models import PatchNet
 
 QUICK = dict(
-    model=PatchNet(3, (4,)), epochs=4, batch_size=8, dtype="float64", progress=False, compile=False, evaluate_every=4
+    model=PatchNet(3, (4,)),
+    epochs=4,
+    batch_size=8,
+    dtype="float64",
+    progress=False,
+    compile=False,
+    evaluate_every=4,
+    lanes=8,
 )
 
 
@@ -100,8 +107,8 @@ def test_soft_masks_are_blurred_too(data):
     ids=["svls", "nacl", "perturbation"],
 )
 def test_alone_and_in_a_fleet_the_numbers_are_equal(data, method):
-    together = lk.fit(data, methods=method, seeds=3, lanes=8, **QUICK)
-    alone = lk.fit(data, methods=method, seeds=[1], lanes=1, **QUICK)
+    together = lk.fit(data, methods=method, seeds=3, **QUICK)
+    alone = lk.fit(data, methods=method, seeds=[1], **{**QUICK, "lanes": 1})
     same(together.where(seed=1), alone)
 
 
