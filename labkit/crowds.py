@@ -111,8 +111,10 @@ def mace(said, n_classes: int, variational: bool = True, starts: int = 10, steps
     where everything else is in order of appearance.)
     """
     a, rng = answers(said, n_classes), np.random.default_rng(seed)
-    drawn = [rng.uniform(1, 2.5, (starts, a.shape[1], width)) for width in (2, n_classes)]
-    knows, habit = (d / d.sum(-1, keepdims=True) for d in drawn)  # (starts, W, [habit, knows]) and (starts, W, K)
+    drawn = [[rng.uniform(1, 2.5, (a.shape[1], width)) for width in (2, n_classes)] for _ in range(starts)]
+    knows, habit = (
+        np.stack(d) / np.sum(d, -1, keepdims=True) for d in zip(*drawn)
+    )  # (starts, W, [habit, knows]) and (starts, W, K)
     traces, added = [], 0.01 / n_classes
     for step in range(steps + 1):
         guess = (knows[..., :1] * habit)[..., None]  # (starts, W, answer, 1)
@@ -204,10 +206,12 @@ WAYS: dict[str, Callable[..., np.ndarray]] = {
     "ZeroBasedSkill": zero_based_skill,
 }
 
+EVERY_WAY = {**WAYS, "mean of all": mean_of_all}
+
 
 def aggregate(said, n_classes: int, by: str = "normalised counts") -> np.ndarray:
     """``(n, K)`` float64 soft labels: ``by`` a name in ``WAYS``, or "mean of all". Remembers what it has computed."""
-    look_up("way to aggregate votes", by, [*WAYS, "mean of all"])
+    look_up("way to aggregate votes", by, EVERY_WAY)
     said = np.asarray(said)
     answers(said, n_classes)  # says what is wrong with it
     return _remembered(said.astype(np.int16).tobytes(), said.shape, n_classes, by).copy()
@@ -216,7 +220,7 @@ def aggregate(said, n_classes: int, by: str = "normalised counts") -> np.ndarray
 @lru_cache(maxsize=2048)
 def _remembered(data: bytes, shape, n_classes: int, by: str) -> np.ndarray:
     said = np.frombuffer(data, np.int16).reshape(shape)
-    return (mean_of_all if by == "mean of all" else WAYS[by])(said, n_classes)
+    return EVERY_WAY[by](said, n_classes)
 
 
 def _normalised_logs(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

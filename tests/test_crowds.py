@@ -120,8 +120,9 @@ def test_mace_equals_a_sum_over_who_knew():
 def test_the_starts_of_mace_differ_and_the_best_is_kept():
     """crowd-kit hands one seed to every start: ten times the same one."""
     said, _ = crowd(seed=5, right=0.4)
-    one, ten = (crowds.mace(said, 3, starts=s, steps=3).trace[-1] for s in (1, 10))
-    assert ten > one + 1e-6
+    reached = [[crowds.mace(said, 3, starts=s, steps=3, seed=seed).trace[-1] for s in (1, 10)] for seed in range(5)]
+    gain = np.diff(reached)
+    assert (gain >= 0).all() and gain.max() > 0.01
 
 
 def test_relabelling_classes_and_workers_relabels_the_result():

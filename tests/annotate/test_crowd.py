@@ -64,6 +64,6 @@ def test_bad_settings(options):
 
 def test_it_trains():
     data = lk.load("gaussians", n=200, classes=3)
-    runs = lk.fit(data, Crowd("mean of all", votes=lk.sweep(1, 5)), methods=lk.methods.CrossEntropy(), seeds=2, epochs=2,
-                  compile=False, progress=False)  # fmt: skip
+    crowd = Crowd("mean of all", votes=lk.sweep(1, 5))
+    runs = lk.fit(data, crowd, methods=lk.methods.CrossEntropy(), seeds=2, epochs=2, compile=False, progress=False)
     assert len(runs) == 4 and np.isfinite(runs.measure("nll")["value"]).all()
