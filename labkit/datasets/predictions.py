@@ -74,8 +74,8 @@ def drawn_predictions(n: int = 10_000, classes: int = 10, seed: int = 0) -> list
     """A stand-in without files: a modest network that knows its limits and a good one that is far too sure.
 
     Logits g of the truth are normal with standard deviation 6; labels and 50 votes an example come from softmax(g). The
-    modest network sees ``g`` through noise of sd 4 and shrinks it by the factor 0.27, which is about right; the good one
-    sees it through noise of sd 0.7 and doubles it.
+    modest network sees ``g`` through noise of sd 4 and shrinks it by the factor 0.27, which is about right; the good
+    one sees it through noise of sd 0.7 and doubles it.
     """
     rng = generator(seed, "data", 10_000)
     g = 6 * rng.standard_normal((n, classes))

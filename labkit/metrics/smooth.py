@@ -50,7 +50,7 @@ def _one_run(place: Tensor, residual: Tensor, bandwidth: float | None) -> float:
     square = -0.5 * (math.pi * torch.arange(CELLS + 1, dtype=grid.dtype, device=grid.device)).square()
 
     def smoothed(s: float) -> float:
-        fine = CELLS if 32 / CELLS > s else 2 ** math.ceil(math.log2(32 / s))  # a wide Gaussian needs few points
+        fine = CELLS if s < 32 / CELLS else 2 ** math.ceil(math.log2(32 / s))  # a wide Gaussian needs few points
         kept = waves[: fine + 1] * (square[: fine + 1] * s**2).exp()
         return float(torch.fft.irfft(kept.to(torch.complex128), n=2 * fine).abs().sum() / 2)
 

@@ -205,7 +205,7 @@ def test_it_begins_uniform_on_the_set_and_an_example_never_seen_stays_so():
 def test_every_class_is_asked_for_its_own_share():
     logits = torch.zeros(N, K, dtype=torch.float64)
     said = torch.arange(N) % 3
-    logits[torch.arange(N), said] = 1 + said + torch.arange(N).double() / N  # class 2 is sure everywhere, class 0 nowhere
+    logits[torch.arange(N), said] = 1 + said + torch.arange(N).double() / N  # class 2 is always sure, class 0 never
     _, group = refined(logits, torch.ones(N, K, dtype=torch.bool), reliable=0.5)
     for c in range(3):
         of = group[said == c]

@@ -22,7 +22,8 @@ from labkit.models import MLP, WithLabelHead, WithProjection
 QUICK = dict(epochs=2, dtype="float64", batch_size=32, progress=False, evaluate_every=1, compile=False)
 ELSEWHERE = {  # they learn from data of a special form, or need a side that plain classes do not have
     "DomainAdversarial": "environments", "RegionalAdversarial": "environments",
-    "SmoothingWithoutErrorTerm": "environments", "Overlap": "masks", "NACL": "masks", "SVLS": "masks", "OnPart": "evidence about a part",
+    "SmoothingWithoutErrorTerm": "environments", "Overlap": "masks", "NACL": "masks", "SVLS": "masks",
+    "OnPart": "evidence about a part",
     "SimilarityDistillation": "pairs", "SoftContrastive": "pairs", "SoftEDA": "texts", "RandomPolicy": "texts",
     "TemporalSmoothing": "event sequences", "ConfidenceDistillation": "partial teachers",
     "TopKDistillation": "partial teachers",
