@@ -67,6 +67,8 @@ def _row(verdict: Mapping[str, Any], record: records.Record, folder: Path) -> di
     row = {name: str(verdict.get(name) or "") for name in COLUMNS}
     row |= {name: number(verdict.get(name)) for name in _NUMBERS}
     row["runs"] = None if row["runs"] is None else int(row["runs"])
+    # a verdict on plain numbers knows no data set; the run was told one
+    row["dataset"] = row["dataset"] or str(record.parameters.get("dataset") or "")
     return row | {"notebook": record.notebook, "device": row["device"] or record.device,
                   "versions": row["versions"] or versions}
 

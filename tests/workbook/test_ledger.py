@@ -34,7 +34,7 @@ def test_missing_and_impossible_numbers_are_empty(fake_run, tmp_path):
     assert [row[name] for name in ("effect", "low", "high", "runs", "seconds")] == [None] * 5
     assert row["device"] == "cpu" and row["versions"] == "python 3.11.7, labkit 0.1.0"  # from the record
     assert ledger.to_csv([row]).splitlines()[1] == (
-        'c,,01_a/01_b,,,,,,,underpowered,,cpu,"python 3.11.7, labkit 0.1.0"')
+        'c,,01_a/01_b,,digits,,,,,underpowered,,cpu,"python 3.11.7, labkit 0.1.0"')
     assert "– [–, –]" in ledger.to_markdown([row])
     assert [number(v) for v in ("1.5", 2, True, "x", [])] == [1.5, 2.0, 1.0, None, None]
 
@@ -48,6 +48,13 @@ def test_the_newest_good_run_speaks_for_a_dataset(fake_run, tmp_path):
     fake_run(tmp_path, "01_a/01_b", "k4.failed", [VERDICT], started="2026-03", status="failed")
     assert [(row["claim"], row["dataset"], row["verdict"]) for row in rows(tmp_path)] == [
         ("ece-falls", "digits", "contradicted"), ("ece-falls", "wine", "inconclusive")]
+
+
+def test_a_verdict_without_a_data_set_takes_that_of_its_run(fake_run, tmp_path):
+    bare = VERDICT | {"dataset": ""}
+    for key, name in (("k1", "drawn"), ("k2", "cifar10")):
+        fake_run(tmp_path, "01_a/01_b", key, [bare], parameters={"dataset": name})
+    assert [row["dataset"] for row in rows(tmp_path)] == ["cifar10", "drawn"]
 
 
 def test_smoke_verdicts_stay_out_unless_asked_for(fake_run, tmp_path):
