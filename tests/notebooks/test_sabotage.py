@@ -48,5 +48,5 @@ def test_a_claim_can_be_supported_and_contradicted(claim):
 
 def test_every_claim_of_every_notebook_has_its_sabotage():
     sources = " ".join(path.read_text(encoding="utf-8") for path in ROOT.glob("notebooks/*/*.ipynb"))
-    assert set(re.findall(r'id=\\"([a-z0-9-]+)\\"', sources)) == set(CASES)
+    assert set(re.findall(r'\bid=\\"([a-z0-9-]+)\\"', sources)) == set(CASES)
     assert sum(len(module.CASES) for module in MODULES) == len(CASES)  # no id is used twice
