@@ -4,8 +4,10 @@
     python benchmarks/fleet.py --device cuda --runs 256
     python benchmarks/fleet.py --only digits
 
-Everything is a ratio from one run. Plain loop and fleet take turns, and the median of the turns is reported, so that a
-machine that slows down slows both. Inputs are random numbers of the data sets' shapes: speed does not depend on them.
+Everything is a ratio from one run. Plain loop, fleet and matrix product take turns, so that a machine that slows down
+slows all. Steps a second and their ratio are medians over the turns; the share of the matrix rate sets the quickest turn
+beside the quickest product, for it asks what the code leaves of the machine, not what other processes leave of it (its
+median over the turns is given too). Inputs are random numbers of the data sets' shapes: speed does not depend on them.
 
 - plain: the loop most people write. One run after another, DataLoader(shuffle=True), torch.optim.SGD, zero_grad,
   backward, step. On a GPU its batches are copied there.
@@ -150,7 +152,9 @@ def run_case(name, runs, device, turns, seconds, memory) -> dict:
         "case": f"{name}: {label}", "runs": runs, "lane": choice.width, "compiled": choice.compiled,
         "plain steps/s": round(statistics.median(plain)), "fleet steps/s": round(steps),
         "ratio": round(statistics.median(f / p for f, p in zip(fleet, plain)), 2),
-        "share of matrix rate": round(standard * steps / rate, 3), "computed": round(computed * steps / rate, 3),
+        "share of matrix rate": round(standard * max(fleet) / max(rates), 3),
+        "median share": round(statistics.median(standard * f / r for f, r in zip(fleet, rates)), 3),
+        "computed": round(computed * max(fleet) / max(rates), 3),
         "evaluation and bookkeeping": round(statistics.median(share), 3), "matrix GFLOP/s": round(rate / 1e9, 1),
         "choosing s": round(measuring, 1), "preparing s": round(preparing, 1),
         "MB a run (4, 8, 16 runs)": [round(s / w / 1e6, 3) for s, w in zip(sizes, (4, 8, 16))],
@@ -183,8 +187,8 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--runs", type=int, default=32)
     parser.add_argument("--only", choices=sorted(CASES), action="append")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--memory", action="store_true", help="also the size of a lane's state by number of runs")
     parser.add_argument("--save", help="write the rows as JSON")
     options = parser.parse_args()

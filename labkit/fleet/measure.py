@@ -15,6 +15,7 @@ from labkit.datasets import cache_folder
 # the gain is surely larger. From a warm cache it costs 2 to 4 s.
 COMPILE_SECONDS = {"cold": 25.0, "warm": 4.0}
 COMPILE_GAIN = 0.5
+TRIAL = 10  # work as long as so many compilations pays one to see whether a compiled stack beats single runs
 WIDTHS = (1, 4, 16, 32, 128, 512)
 CLEARLY = 1.25
 SHORT = 4000  # model-steps; a measurement costs some seconds, and work that is over sooner is stacked unmeasured
@@ -79,10 +80,20 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
     measured = {w: known[str(w)] for w in WIDTHS if w <= runs and str(w) in known}
     # one after another unless stacking clearly wins: a few steps are a noisy measurement, and convolutions, which gain
     # little from stacking, lose again when compiled
-    if measured[1] <= CLEARLY * min(measured.values()):
-        return Choice(1, False, False)
+    stacked = {w: seconds for w, seconds in measured.items() if w > 1}
     # but if stacked, then as wide as costs nothing: a wider step is called less often, most of all once it is compiled
-    width = max(w for w, seconds in measured.items() if seconds <= CLEARLY * min(measured.values()))
+    width = max((w for w, s in stacked.items() if s <= CLEARLY * min(stacked.values())), default=1)
+    if measured[1] <= CLEARLY * min(measured.values()):
+        # large fully connected layers gain little from stacking alone, but twice once compiled: long work tries that
+        long = compile == "auto" and runs * steps * measured[1] > TRIAL * COMPILE_SECONDS["cold"]
+        if not long or min(measured, key=measured.get) == 1:
+            return Choice(1, False, False)
+        if "compiled" not in known:
+            known["compiled"] = seconds_per_step(make_lane(width, True, True)) / width
+            memory.put(situation, known)
+        if measured[1] <= CLEARLY * known["compiled"]:
+            return Choice(1, False, False)
+        return Choice(width, True, True)
     if compile != "auto":
         return Choice(width, True, bool(compile))
     before = memory.get("compiled: " + situation + code)

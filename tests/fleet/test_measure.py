@@ -14,7 +14,8 @@ from labkit.fleet.fit import _cadence
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine whose seconds per lane step are a table; returns the widths that were measured."""
+    """A machine whose seconds per lane step are a table (by width; ``(width,)`` when compiled); returns what was
+    measured."""
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     measured, table = [], {}
     monkeypatch.setattr(measure, "seconds_per_step", lambda width: (measured.append(width), table[width])[1])
@@ -22,7 +23,8 @@ def machine(monkeypatch, tmp_path):
 
 
 def choose(table, runs, steps=10_000, **more):
-    return measure.choose(lambda width, stacked, compiled: width, runs, steps, "here", "code", **more)
+    make = lambda width, stacked, compiled: (width,) if compiled else width
+    return measure.choose(make, runs, steps, "here", "code", **more)
 
 
 def test_stacking_is_chosen_where_it_pays(machine):
@@ -34,10 +36,28 @@ def test_stacking_is_chosen_where_it_pays(machine):
 
 
 def test_a_gain_within_the_noise_is_no_reason_to_stack(machine):
-    _, table = machine
-    table.update({1: 1.0, 4: 3.6, 16: 13.5, 32: 28.0})
+    measured, table = machine
+    table.update({1: 1e-4, 4: 3.6e-4, 16: 13.5e-4, 32: 28e-4})
     assert choose(table, 32).width == 1
-    assert choose({**table}, 32).stacked is False
+    assert choose({**table}, 32).stacked is False and (32,) not in measured
+
+
+def test_long_work_tries_the_compiled_stack_once(machine):
+    """Large fully connected layers gain little from stacking and twice from compiling the stack."""
+    measured, table = machine
+    table.update({1: 1.2e-3, 4: 4.1e-3, 16: 18e-3, 32: 54e-3, (16,): 10e-3})
+    choice = choose(table, 32, steps=10**6)
+    assert (choice.width, choice.stacked, choice.compiled) == (16, True, True)
+    choose(table, 32, steps=10**6)
+    assert measured.count((16,)) == 1
+    assert choose(table, 32, steps=10**6, compile=False).width == 1
+    assert choose(table, 32, steps=200).width == 1  # too short to pay a compilation for a trial
+
+
+def test_a_compiled_stack_that_gains_nothing_is_left(machine):
+    measured, table = machine
+    table.update({1: 1.2e-3, 4: 4.1e-3, 16: 18e-3, 32: 54e-3, (16,): 16 * 1.1e-3})
+    assert choose(table, 32, steps=10**6).width == 1 and (16,) in measured
 
 
 def test_if_stacked_then_as_wide_as_costs_nothing(machine):
