@@ -5,9 +5,10 @@
     python benchmarks/fleet.py --only digits
 
 Everything is a ratio from one run. Plain loop, fleet and matrix product take turns, so that a machine that slows down
-slows all. Steps a second and their ratio are medians over the turns; the share of the matrix rate sets the quickest turn
-beside the quickest product, for it asks what the code leaves of the machine, not what other processes leave of it (its
-median over the turns is given too). Inputs are random numbers of the data sets' shapes: speed does not depend on them.
+slows all. Steps a second and their ratio are medians over the turns; the share of the matrix rate sets the quickest
+turn beside the quickest product, for it asks what the code leaves of the machine, not what other processes leave of it
+(its median over the turns is given too). Inputs are random numbers of the data sets' shapes: speed does not depend on
+them.
 
 - plain: the loop most people write. One run after another, DataLoader(shuffle=True), torch.optim.SGD, zero_grad,
   backward, step. On a GPU its batches are copied there.

@@ -60,6 +60,10 @@ PEERS = {
     "MCE": (metrics.mce, "torchmetrics", of_torchmetrics("max"), 1e-2),
     "smooth ECE": (metrics.smooth_ece, "relplot", smooth_peer, 3e-3),  # the peer searches in steps of 0.001
 }  # fmt: skip
+NAMES = {
+    "accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "macro F1": "macro_f1", "log-likelihood": "nll",
+    "Brier": "brier", "AUC": "auc", "ECE": "ece", "RMS ECE": "rms_ece", "MCE": "mce", "smooth ECE": "smooth_ece",
+}  # fmt: skip
 ALONE = {
     "equal-mass ECE": lambda z, y: metrics.ece(z, y, 15, "mass"), "classwise ECE": metrics.classwise_ece,
     "top-label ECE": metrics.top_label_ece, "debiased ECE": metrics.debiased_ece, "KS": metrics.ks_error,
@@ -106,6 +110,15 @@ def compare(n: int, shown: int, turns: int) -> list[dict]:
             "ratio": round(statistics.median(t / m for t, m in zip(theirs, mine)), 2),
         })  # fmt: skip
         print("  " + ", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    names = [NAMES[name] for name in PEERS]
+    mine = [timed(metrics.measure, names, logits, labels)[0] for _ in range(turns + 1)][1:]
+    peers = sum(row["peer ms"] for row in rows)
+    once = {
+        "metric": "the ten above at once", "peer": "one by one",
+        "labkit ms": round(1e3 * statistics.median(mine) / RUNS, 4), "peer ms": round(peers, 4),
+    }  # fmt: skip
+    rows.append({**once, "ratio": round(peers / once["labkit ms"], 2)})
+    print("  " + ", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     for name, ours in ALONE.items():
         seconds = min(timed(ours, logits, labels)[0] for _ in range(turns))
         rows.append({"metric": name, "peer": None, "labkit ms": round(1e3 * seconds / RUNS, 4)})
@@ -124,7 +137,7 @@ def main():
     for n in SIZES:
         print(f"{RUNS} runs, {n:,} x {K}, one thread, ms per run")
         rows = compare(n, options.shown, options.turns)
-        both = [row for row in rows if row["peer"]]
+        both = [row for row in rows if row["metric"] in PEERS]
         ratio = sum(row["peer ms"] for row in both) / sum(row["labkit ms"] for row in both)
         print(f"  all that have a peer: ratio {ratio:.1f}")
         made["sizes"].append({"runs": RUNS, "examples": n, "classes": K, "ratio": round(ratio, 2), "metrics": rows})

@@ -109,7 +109,7 @@ def metrics_table(measured: dict) -> str:
                  else f"{row['labkit ms']:.2f} | - | -" for row in rows]  # fmt: skip
         lines.append(f"| {rows[0]['metric']} | {rows[0]['peer'] or '-'} | {' | '.join(cells)} |")
     cells = [f"| | **{s['ratio']:.1f}**" for s in sizes]
-    return "\n".join([*lines, f"| all with a peer | | {' | '.join(cells)} |"])
+    return "\n".join([*lines, f"| the ten with a peer, one by one | | {' | '.join(cells)} |"])
 
 
 def fill(text: str, mark: str, content: str) -> str:

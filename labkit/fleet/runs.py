@@ -162,27 +162,31 @@ class Runs(Sequence):
                 )
         return pd.concat(frames, ignore_index=True)
 
-    def measure(self, metric: str, at: str = "last", split: str = "test", temperature: bool = False) -> pd.DataFrame:
+    def measure(
+        self, metric: str | Sequence[str], at: str = "last", split: str = "test", temperature: bool = False
+    ) -> pd.DataFrame:
         """``metric`` of every run on clean labels: settings, ``at``, ``epoch``, ``split``, ``metric``, ``value``.
 
         A diverged run has the value NaN.
 
         Args:
-            metric: a name in :data:`labkit.metrics.METRICS`. at: "last", "selected" or "oracle".
+            metric: a name in :data:`labkit.metrics.METRICS`, or several, whose rows then follow one another (what they
+                share is computed once). at: "last", "selected" or "oracle".
             temperature: first divide the logits by the temperature fitted on the run's validation split, with the
                 labels (or other evidence) that the annotator gave there, clean or not.
         """
-        from labkit.metrics import metric as find
+        from labkit.metrics import measure
 
         logits = self.logits(split, at)
         if temperature:
             logits = logits / self.temperatures(at).view(-1, *[1] * (logits.ndim - 1))
-        values = find(metric).function(logits.flatten(1, -2), self.labels(split).flatten(1)).double()
-        values[torch.tensor([run.diverged > 0 for run in self])] = torch.nan  # what it last predicted is no result
-        name = f"{metric} after temperature" if temperature else metric
-        return self.settings.assign(
-            at=at, epoch=[r.answers.get(at) for r in self], split=split, metric=name, value=values.numpy()
-        )
+        names = [metric] if isinstance(metric, str) else list(metric)
+        rows = self.settings.assign(at=at, epoch=[r.answers.get(at) for r in self], split=split)
+        parts = []
+        for name, values in measure(names, logits.flatten(1, -2), self.labels(split).flatten(1)).items():
+            values[torch.tensor([run.diverged > 0 for run in self])] = torch.nan  # what it last predicted is no result
+            parts.append(rows.assign(metric=f"{name} after temperature" if temperature else name, value=values.numpy()))
+        return pd.concat(parts, ignore_index=True)
 
     def summary(self, metric: str = "accuracy", confidence: float = 0.95) -> pd.DataFrame:
         """Per method and setting: mean and Student interval over seeds, for the last, selected and oracle epoch."""

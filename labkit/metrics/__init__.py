@@ -9,7 +9,7 @@ torch.Size([256])
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from labkit.names import look_up
 
 from .accuracy import accuracy, brier, confidence_on_errors, error, mean_confidence, mean_entropy, nll
+from .by_class import top_label
 from .calibration import Reliability, classwise_ece, ece, mce, reliability
 from .calibration_variants import debiased_ece, ks_error, rms_ece, top_label_ece
 from .candidates import CandidateQuality, candidate_quality
@@ -34,6 +35,7 @@ from .intervals import Bootstrap, binomial_interval, bootstrap
 from .label_only import approximated_accuracy, complementary_risk, covering_rate, unbiased_accuracy, unbiased_risk
 from .ordinal import far_off, macro_f1, quadratic_kappa, rank_mae, seq2hr, tri_p
 from .outline import boundary_f
+from .over_runs import mean, per_run
 from .overlap import dice, miou, soft_dice_score
 from .power import power, runs_needed
 from .ranking_curve import auc
@@ -106,6 +108,7 @@ __all__ = [
     "mce",
     "mean_confidence",
     "mean_entropy",
+    "measure",
     "metric",
     "miou",
     "nearest_classes",
@@ -154,8 +157,9 @@ class Metric:
         return self.function(logits, labels)
 
 
+@per_run
 def _confidence(logits: Tensor, labels: Tensor) -> Tensor:
-    return mean_confidence(logits)
+    return mean(top_label(logits)[0])
 
 
 METRICS: dict[str, Metric] = {
@@ -168,6 +172,8 @@ METRICS: dict[str, Metric] = {
     "ece_mass": Metric(partial(ece, binning="mass"), False, "ECE, equal mass"),
     "classwise_ece": Metric(classwise_ece, False, "Classwise ECE"),
     "top_label_ece": Metric(top_label_ece, False, "Top-label ECE"),
+    "rms_ece": Metric(rms_ece, False, "RMS calibration error"),
+    "mce": Metric(mce, False, "Maximum calibration error"),
     "debiased_ece": Metric(debiased_ece, False, "Debiased ECE"),
     "smooth_ece": Metric(smooth_ece, False, "Smooth ECE"),
     "ks_error": Metric(ks_error, False, "KS error"),
@@ -183,6 +189,24 @@ METRICS: dict[str, Metric] = {
     "aurc": Metric(softmax_aurc, False, "AURC"),
     "augrc": Metric(softmax_augrc, False, "AUGRC"),
 }
+
+
+def measure(names: Iterable[str], logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Several metrics by name: what they share (softmax, predictions, bins, order) is computed once.
+
+    Shapes, types and errors are those of each metric. Raises ValueError for an unknown name.
+    """
+    names = list(names)
+    formulas = [_formula(metric(name).function) for name in names]
+    together = per_run(lambda z, y: tuple(formula(z, y) for formula in formulas))
+    return dict(zip(names, together(logits, labels)))
+
+
+def _formula(function: Callable) -> Callable:
+    """What ``per_run`` made the metric of."""
+    if isinstance(function, partial):
+        return partial(_formula(function.func), *function.args, **function.keywords)
+    return function.formula
 
 
 def metric(name: str) -> Metric:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .over_runs import check_rows, mean, over_runs, per_run, total
+from .by_class import predicted, softmax, surprise, top_label
+from .over_runs import check_rows, mean, over_classes, over_runs, per_run, total
 
 
 def residual(logits: Tensor, labels: Tensor) -> Tensor:
-    """softmax(logits) - onehot(labels), shape (..., n, K)."""
-    p = logits.softmax(-1)
-    index = labels.unsqueeze(-1)
-    return p.scatter_add_(-1, index, p.new_full((), -1.0).expand(index.shape))
+    """softmax(logits) - onehot(labels), class by class: shape (..., K, n)."""
+    p = softmax(logits)
+    index = labels.unsqueeze(-2)
+    return p.scatter_add(-2, index, p.new_full((), -1.0).expand(index.shape))
 
 
 @per_run
@@ -29,13 +30,13 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 0.0], [0.0, 3.0], [0.0, 3.0]]), torch.tensor([0, 0, 1, 0])).item()
     0.75
     """
-    return mean((logits.argmax(-1) == labels).double())
+    return (predicted(logits) == labels).double().mean(-1)  # whole numbers: exact in any order
 
 
 @per_run
 def error(logits: Tensor, labels: Tensor) -> Tensor:
     """1 - accuracy. Shape (...), in [0, 1]."""
-    return mean((logits.argmax(-1) != labels).double())
+    return (predicted(logits) != labels).double().mean(-1)
 
 
 @per_run
@@ -44,7 +45,7 @@ def nll(logits: Tensor, labels: Tensor) -> Tensor:
 
     Computed from the logits, so a probability that rounds to 0 costs its finite log rather than infinity.
     """
-    return mean(-logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1))
+    return mean(surprise(logits, labels))
 
 
 @per_run
@@ -54,21 +55,22 @@ def brier(logits: Tensor, labels: Tensor) -> Tensor:
     The sum goes over all classes, as in Brier (1950), "Verification of forecasts expressed in terms of probability";
     for two classes it is twice the score of the positive class alone, which many libraries call by the same name.
     """
-    return mean(total(residual(logits, labels).square()))
+    return mean(over_classes(residual(logits, labels).square_()))
 
 
 @torch.no_grad()
 def mean_confidence(logits: Tensor) -> Tensor:
     """Mean over examples of the largest probability. Shape (...), in [1/K, 1]."""
     check_rows("logits", logits)
-    return over_runs(lambda z: mean(z.softmax(-1).amax(-1)), tuple(logits.shape[:-2]), logits)
+    return over_runs(lambda z: mean(top_label(z)[0]), tuple(logits.shape[:-2]), logits)
 
 
 @per_run
 def confidence_on_errors(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over *wrongly* predicted examples of the largest probability; NaN without any. Shape (...), in [1/K, 1]."""
-    wrong = (logits.argmax(-1) != labels).double()
-    return total(wrong * logits.softmax(-1).amax(-1)) / total(wrong)
+    confidence, which = top_label(logits)
+    wrong = (which != labels).double()
+    return total(wrong * confidence) / total(wrong)
 
 
 @torch.no_grad()

@@ -24,6 +24,8 @@ from torch import Tensor
 from labkit.names import look_up
 
 from .accuracy import residual
+from .by_class import ascending, softmax, top_label
+from .memo import shared
 from .over_runs import check_labels, check_rows, mean, over_runs, per_run, total
 
 
@@ -35,7 +37,7 @@ def _mass_edges(scores: Tensor, bins: int) -> Tensor:
     size, longer = divmod(scores.shape[-1], bins)
     number = torch.arange(1, bins + 1, device=scores.device)
     last = number * size + number.clamp(max=longer) - 1  # rank of the last score of each run
-    return scores.sort(-1).values[..., last].contiguous()
+    return ascending(scores)[0][..., last].contiguous()
 
 
 BINNINGS = {"width": _width_edges, "mass": _mass_edges}
@@ -49,6 +51,12 @@ def _bin(scores: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor]:
     return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
 
 
+@shared
+def _top_bins(logits: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor]:
+    """:func:`_bin` of the top label's confidence."""
+    return _bin(top_label(logits)[0], bins, binning)
+
+
 def _sums(index: Tensor, values: Tensor, bins: int) -> Tensor:
     """Sum of values (..., n) in each bin, (..., bins)."""
     return values.new_zeros(*values.shape[:-1], bins).scatter_add_(-1, index, values)
@@ -56,7 +64,8 @@ def _sums(index: Tensor, values: Tensor, bins: int) -> Tensor:
 
 def _top_label(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence and correctness (0 or 1) of the predicted class, both (..., n)."""
-    return logits.softmax(-1).amax(-1), (logits.argmax(-1) == labels).double()
+    confidence, which = top_label(logits)
+    return confidence, (which == labels).double()
 
 
 @per_run
@@ -68,7 +77,7 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") 
     exploratory analysis for natural language processing models".
     """
     confidence, hit = _top_label(logits, labels)
-    _, index = _bin(confidence, bins, binning)
+    _, index = _top_bins(logits, bins, binning)
     return total(_sums(index, confidence - hit, bins).abs()) / labels.shape[-1]
 
 
@@ -80,7 +89,7 @@ def mce(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") 
     with the counts of ``reliability`` beside it.
     """
     confidence, hit = _top_label(logits, labels)
-    _, index = _bin(confidence, bins, binning)
+    _, index = _top_bins(logits, bins, binning)
     count = _sums(index, torch.ones_like(hit), bins)
     return (_sums(index, confidence - hit, bins).abs() / count.clamp(min=1)).amax(-1)
 
@@ -93,10 +102,8 @@ def classwise_ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str =
     well-calibrated multiclass probabilities with Dirichlet calibration". Every class counts, also one that no label or
     no prediction names, and every example counts in every class, also where p_k is 0.
     """
-    p = logits.softmax(-1).transpose(-1, -2).contiguous()  # (runs, K, n): each class is binned by itself
-    gap = residual(logits, labels).transpose(-1, -2)
-    _, index = _bin(p, bins, binning)
-    return mean(total(_sums(index, gap, bins).abs())) / labels.shape[-1]
+    _, index = _bin(softmax(logits), bins, binning)  # (runs, K, n): each class is binned by itself
+    return mean(total(_sums(index, residual(logits, labels), bins).abs())) / labels.shape[-1]
 
 
 class Reliability(NamedTuple):
@@ -127,7 +134,7 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "
 
     def curve(z: Tensor, y: Tensor) -> Reliability:
         confidence, hit = _top_label(z, y)
-        upper, index = _bin(confidence, bins, binning)
+        upper, index = _top_bins(z, bins, binning)
         upper = upper.expand(z.shape[0], bins)
         lower = torch.cat([torch.zeros_like(upper[:, :1]), upper[:, :-1]], 1)
         count = _sums(index, torch.ones_like(hit), bins)  # 0/0 below is the NaN of an empty bin

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .calibration import _bin, _sums, _top_label
+from .by_class import predicted, ranked
+from .calibration import _sums, _top_bins, _top_label
 from .over_runs import per_run, total
 
 
@@ -22,8 +23,8 @@ def top_label_ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str =
     Gupta, Ramdas (2022), "Top-label calibration and multiclass-to-binary reductions", definition 2.
     """
     confidence, hit = _top_label(logits, labels)
-    _, index = _bin(confidence, bins, binning)
-    cell = logits.argmax(-1) * bins + index
+    _, index = _top_bins(logits, bins, binning)
+    cell = predicted(logits) * bins + index
     return total(_sums(cell, confidence - hit, bins * logits.shape[-1]).abs()) / labels.shape[-1]
 
 
@@ -65,7 +66,7 @@ def ks_error(logits: Tensor, labels: Tensor) -> Tensor:
     Gupta, Rahimi, Ajanthan, Mensink, Sminchisescu, Hartley (2021), "Calibration of neural networks using splines".
     """
     confidence, hit = _top_label(logits, labels)
-    ordered, order = confidence.sort(-1)
+    ordered, order = ranked(logits)
     run = (confidence - hit).gather(-1, order).cumsum(-1)
     last = torch.cat([ordered[:, 1:] != ordered[:, :-1], torch.ones_like(ordered[:, :1], dtype=torch.bool)], 1)
     return run.abs().where(last, 0.0).amax(-1) / labels.shape[-1]
@@ -74,7 +75,7 @@ def ks_error(logits: Tensor, labels: Tensor) -> Tensor:
 def _bins_of(logits: Tensor, labels: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor, Tensor]:
     """Count, mean confidence less accuracy, and accuracy of every bin, all (runs, bins); 0 where a bin is empty."""
     confidence, hit = _top_label(logits, labels)
-    _, index = _bin(confidence, bins, binning)
+    _, index = _top_bins(logits, bins, binning)
     count = _sums(index, torch.ones_like(hit), bins)
     held = count.clamp(min=1)
     return count, _sums(index, confidence - hit, bins) / held, _sums(index, hit, bins) / held

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .accuracy import residual
+from .by_class import softmax
 from .calibration import _bin, _sums
 from .over_runs import check_labels, check_rows, over_runs, total
 
@@ -43,8 +44,8 @@ def brier_parts(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "
 
     def parts(z: Tensor, y: Tensor) -> BrierParts:
         n = z.shape[-2]
-        p = z.softmax(-1).transpose(-1, -2).contiguous()  # (runs, K, n): each class by itself
-        hit = p - residual(z, y).transpose(-1, -2)  # one-hot
+        p = softmax(z)  # (runs, K, n): each class by itself
+        hit = p - residual(z, y)  # one-hot
         hit = hit.round()
         _, index = _bin(p, bins, binning)
         count = _sums(index, torch.ones_like(p), bins)

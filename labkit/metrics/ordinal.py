@@ -11,10 +11,11 @@ from torch import Tensor
 
 from labkit.names import look_up
 
-from .over_runs import mean, per_run, total
+from .by_class import predicted
+from .over_runs import mean, per_run
 
 ANSWERS = {
-    "mode": lambda logits: logits.argmax(-1),
+    "mode": predicted,
     "median": lambda logits: (logits.softmax(-1).cumsum(-1)[..., :-1] < 0.5).sum(-1),
 }
 
@@ -51,7 +52,7 @@ def quadratic_kappa(logits: Tensor, labels: Tensor) -> Tensor:
     O counts (truth i, prediction j), E is what independent truth and prediction with the same margins would give.
     Cohen (1968), "Weighted kappa". NaN where truth and predictions are all one and the same level (0 / 0).
     """
-    said, labels = logits.argmax(-1).double(), labels.double()
+    said, labels = predicted(logits).double(), labels.double()
     observed = mean((said - labels).square())
     # E[(i - j)^2] under independence = variance of both + squared difference of the means
     centred = lambda v: mean((v - mean(v).unsqueeze(-1)).square())
@@ -62,12 +63,10 @@ def quadratic_kappa(logits: Tensor, labels: Tensor) -> Tensor:
 @per_run
 def macro_f1(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over classes of ``2 TP / (2 TP + FP + FN)``; a class never seen and never said counts 0. Shape (...)."""
-    said = logits.argmax(-1)
-    scores = []
-    for k in range(logits.shape[-1]):
-        right, either = ((said == k) & (labels == k)).double(), (said == k).double() + (labels == k).double()
-        scores.append(2 * total(right) / total(either).clamp_min(1))
-    return mean(torch.stack(scores, -1))
+    said = predicted(logits)
+    right, one = (said == labels).double(), torch.ones(said.shape, dtype=torch.double, device=said.device)
+    count = lambda where, hits: hits.new_zeros(*hits.shape[:-1], logits.shape[-1]).scatter_add_(-1, where, hits)
+    return mean(2 * count(labels, right) / (count(said, one) + count(labels, one)).clamp_min(1))
 
 
 @per_run
@@ -76,7 +75,7 @@ def seq2hr(logits: Tensor, labels: Tensor, strict: bool = False) -> Tensor:
 
     In [0, 1]. Kuang, Song, Michoski (2024), HiSTN, as their code counts it. ``strict``: the likeliest must be true.
     """
-    first = logits.argmax(-1)
+    first = predicted(logits)
     others = logits.scatter(-1, first.unsqueeze(-1), -torch.inf)
     second = others.argmax(-1)
     hit = (first == labels) | ((second == labels) & (not strict))
@@ -84,4 +83,4 @@ def seq2hr(logits: Tensor, labels: Tensor, strict: bool = False) -> Tensor:
 
 
 def _off(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(-1) - labels).abs().double()
+    return (predicted(logits) - labels).abs().double()

@@ -14,7 +14,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 20  # numbers of the largest input per chunk: 8 MiB in float64, so a metric works on tens of megabytes
+from .memo import forget
+
+# glibc gives freed memory back at once, and taking it again costs more than what a metric computes in it, until a block
+# of this size has been freed; from then on it keeps twice as much (mallopt(3), dynamic threshold)
+torch.empty(31 << 20, dtype=torch.uint8)
+
+CHUNK = 1 << 17  # numbers of the largest input per chunk: 1 MiB in float64, which a core's own cache holds
 
 
 def describe(value: object) -> str:
@@ -72,6 +78,14 @@ def total(values: Tensor, axis: int = -1) -> Tensor:
     return values.select(axis, 0)
 
 
+def over_classes(values: Tensor) -> Tensor:
+    """Sum ``(..., n)`` over the classes of ``(..., K, n)``, one after another: as ``total``, the same in any batch."""
+    result = values.select(-2, 0).clone()
+    for k in range(1, values.shape[-2]):
+        result += values.select(-2, k)
+    return result
+
+
 def mean(values: Tensor) -> Tensor:
     """Mean over the last axis; see ``total``."""
     return total(values) / values.shape[-1]
@@ -93,10 +107,16 @@ def over_runs(function: Callable, lead: tuple[int, ...], *inputs: Tensor):
         finite = torch.ones(chunk[0].shape[0], dtype=torch.bool, device=chunk[0].device)
         for x in chunk:
             if x.is_floating_point():
-                finite &= x.isfinite().flatten(1).all(1)
+                x = x.flatten(1)  # either end shows a NaN, and both are found many times quicker than by isfinite
+                finite &= x.amin(1).isfinite() & x.amax(1).isfinite()
         keep = [finite.reshape(-1, *[1] * (x.dim() - 1)) for x in chunk]
-        chunk = [x.double().where(k, 0.0) if x.is_floating_point() else x for x, k in zip(chunk, keep)]
-        results = function(*chunk)
+        chunk = [x.double() if x.is_floating_point() else x for x in chunk]
+        if not finite.all():
+            chunk = [x.where(k, 0.0) if x.is_floating_point() else x for x, k in zip(chunk, keep)]
+        try:
+            results = function(*chunk)
+        finally:
+            forget()
         single = isinstance(results, Tensor)
         results = (results,) if single else results
         parts.append([r.double().where(finite.reshape(-1, *[1] * (r.dim() - 1)), math.nan) for r in results])
@@ -114,4 +134,5 @@ def per_run(function: Callable) -> Callable:
         labels, lead = check_labels(labels, logits, logits.shape[-1]), tuple(logits.shape[:-2])
         return over_runs(lambda z, y: function(z, y, *options, **named_options), lead, logits, labels)
 
+    metric.formula = function
     return metric

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .by_class import ascending, softmax
 from .over_runs import per_run, total
 
 
@@ -16,23 +18,37 @@ def auc(logits: Tensor, labels: Tensor) -> Tensor:
     probability, of those that are present. Shape (...), in [0, 1]; NaN where only one class is present.
     """
     if logits.shape[-1] == 2:
-        return _against_the_rest(logits[..., 1] - logits[..., 0], labels == 1)
-    p = logits.softmax(-1)
-    each = torch.stack([_against_the_rest(p[..., k], labels == k) for k in range(p.shape[-1])], -1)
+        score, order = ascending(logits[..., 1] - logits[..., 0])
+        return _area(score, labels.expand(score.shape).gather(-1, order))
+    each = _area(*_in_order(softmax(logits), labels))  # (runs, K)
     present = (~each.isnan()).double()
     return total(each.nan_to_num()) / total(present)
 
 
-def _against_the_rest(score: Tensor, is_it: Tensor) -> Tensor:
-    """``(..., n)`` scores and whether an example is of the class -> ``(...)``: pairs in order, ties counting half."""
-    ordered, order = score.sort(-1)
-    ones = is_it.double().expand_as(score).gather(-1, order)
-    differs = (ordered[..., 1:] != ordered[..., :-1]).long().cumsum(-1)
-    tie = torch.cat([torch.zeros_like(order[..., :1]), differs], -1)  # number of the tie, from 0
-    inside, outside = (torch.zeros_like(ones).scatter_add_(-1, tie, v) for v in (ones, 1 - ones))
-    pairs = total(inside * (outside.cumsum(-1) - outside / 2))
-    positive = total(ones)
-    return pairs / (positive * (score.shape[-1] - positive))
+def _in_order(p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities ``(..., K, n)`` in ascending order, as whole numbers, and 1 where an example is of the class.
+
+    One sort of numbers, several times quicker than finding an order and following it: the bits of a double that is not
+    negative, read as a whole number, keep its place, and up to 1 its two upper bits are 0, so one more finds room.
+    """
+    key = p.view(torch.long) << 1
+    key.scatter_add_(-2, labels.unsqueeze(-2), torch.ones_like(labels).unsqueeze(-2))
+    key = torch.from_numpy(np.sort(key.numpy(), axis=-1)) if key.device.type == "cpu" else key.sort(-1).values
+    return key >> 1, key & 1
+
+
+def _area(score: Tensor, ones: Tensor) -> Tensor:
+    """Scores in ascending order ``(..., n)`` and 1 where an example is of the class, else 0 -> ``(...)``: the share of
+    pairs in order, ties counting half. Counted in whole numbers: exact in any order."""
+    positive = ones.sum(-1)
+    if (score[..., 1:] != score[..., :-1]).all():  # below the positives: their places, less the positives there
+        twice = 2 * (ones * torch.arange(ones.shape[-1], device=ones.device)).sum(-1) - positive * (positive - 1)
+    else:
+        differs = (score[..., 1:] != score[..., :-1]).long().cumsum(-1)
+        tie = torch.cat([torch.zeros_like(ones[..., :1]), differs], -1)  # number of the tie, from 0
+        inside, outside = (torch.zeros_like(ones).scatter_add_(-1, tie, v) for v in (ones, 1 - ones))
+        twice = (inside * (2 * outside.cumsum(-1) - outside)).sum(-1)
+    return twice.double() / (2 * positive * (ones.shape[-1] - positive))
 
 
 __all__ = ["auc"]

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .by_class import ascending, ranked, top_label
 from .over_runs import describe, mean, over_runs, per_run, spread, total
 
 
@@ -53,15 +54,16 @@ def _measure(formula: Callable, score: Tensor, correct: Tensor) -> Tensor:
         return over_runs(lambda s, c: formula(*_ranked(s, ~c)), tuple(score.shape[:-1]), score, right)
 
 
-def _ranked(score: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _ranked(score: Tensor, wrong: Tensor, order: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """By descending score, all (runs, n): errors (0 or 1; a tie's mean), their running sum, whether a tie ends here."""
-    s, order = score.sort(-1, descending=True)
-    error = wrong.double().gather(-1, order)
+    s, order = (v.flip(-1) for v in order or ascending(score))
+    error = wrong.gather(-1, order).double()
     differs = s[:, 1:] != s[:, :-1]
     edge = torch.ones_like(s[:, :1], dtype=torch.bool)
-    tie = torch.cat([~edge, differs], 1).long().cumsum(-1)  # number of the tie, from 0
-    sums, sizes = (torch.zeros_like(s).scatter_add_(-1, tie, v) for v in (error, torch.ones_like(error)))
-    error = sums.gather(-1, tie) / sizes.gather(-1, tie)
+    if not differs.all():
+        tie = torch.cat([~edge, differs], 1).long().cumsum(-1)  # number of the tie, from 0
+        sums, sizes = (torch.zeros_like(s).scatter_add_(-1, tie, v) for v in (error, torch.ones_like(error)))
+        error = sums.gather(-1, tie) / sizes.gather(-1, tie)
     return error, error.cumsum(-1), torch.cat([differs, edge], 1)
 
 
@@ -139,7 +141,8 @@ def coverage_at_risk(score: Tensor, correct: Tensor, risk: float) -> Tensor:
 
 
 def _of_softmax(formula: Callable, logits: Tensor, labels: Tensor) -> Tensor:
-    return formula(*_ranked(logits.softmax(-1).amax(-1), logits.argmax(-1) != labels))
+    confidence, which = top_label(logits)
+    return formula(*_ranked(confidence, which != labels, ranked(logits)))
 
 
 @per_run

@@ -56,8 +56,12 @@ def _one_run(place: Tensor, residual: Tensor, bandwidth: float | None) -> float:
 
     if bandwidth is not None:
         return smoothed(bandwidth)
+    # smoothed(s) never rises, so the s that it equals lies between any s and smoothed(s)
+    low, high = sorted((0.05, smoothed(0.05)))
     excess = lambda s: smoothed(s) - s  # falls, from above 0 to below
-    return 1.0 if excess(1.0) >= 0 else brentq(excess, 0.0, 1.0, xtol=1e-7)
+    if excess(low) <= 0 or excess(high) >= 0:  # by the error of the grid alone
+        return low if excess(low) <= 0 else high
+    return brentq(excess, low, high, xtol=1e-7)
 
 
 __all__ = ["smooth_ece"]

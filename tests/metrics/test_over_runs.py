@@ -18,7 +18,6 @@ FUNCTIONS = {
     **{name: m.function for name, m in metrics.METRICS.items()},
     "error": metrics.error,
     "entropy": lambda logits, labels: metrics.mean_entropy(logits),
-    "mce": metrics.mce,
     "mce_mass": partial(metrics.mce, binning="mass"),
     "classwise_mass": partial(metrics.classwise_ece, bins=7, binning="mass"),
     "reliability": lambda logits, labels: torch.cat(metrics.reliability(logits, labels, 9), -1).nan_to_num(-1.0),
@@ -71,7 +70,7 @@ def test_chunks_change_nothing(name, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda x: sizes.append(x.shape[0]) or isfinite(x))
     monkeypatch.setattr(shared, "CHUNK", 3 * 40 * 4)
     assert torch.equal(FUNCTIONS[name](logits, labels), whole)
-    assert sizes == [3, 3, 3, 1]  # ten runs, three at a time
+    assert sizes[::2] == sizes[1::2] == [3, 3, 3, 1]  # ten runs, three at a time; the least and the largest number
 
 
 @every
@@ -213,3 +212,32 @@ def test_an_unknown_metric_names_the_nearest():
 def test_numpy_labels_of_any_origin_are_named():
     with pytest.raises(TypeError, match="got a ndarray"):
         metrics.accuracy(torch.zeros(3, 2), np.zeros(3, int))
+
+
+def test_several_at_once_are_each_alone():
+    logits, labels = example(2, 3, 50, 4)
+    logits[1, 2, 7, 0] = torch.nan  # a diverged run
+    together = metrics.measure(metrics.METRICS, logits, labels)
+    assert list(together) == list(metrics.METRICS)
+    for name, values in together.items():
+        torch.testing.assert_close(values, metrics.metric(name)(logits, labels), rtol=0, atol=0, equal_nan=True)
+    with pytest.raises(ValueError, match="brier"):
+        metrics.measure(["accuracy", "briar"], logits, labels)
+
+
+def test_nothing_is_remembered_of_logits_that_change():
+    logits, labels = example(1, 30, 4)
+    before = metrics.ece(logits.double(), labels)
+    logits, changed = logits.double(), 3 * logits.double()
+    assert torch.equal(metrics.ece(logits, labels), before)
+    logits.copy_(changed)  # the same tensor, other numbers
+    assert torch.equal(metrics.ece(logits, labels), metrics.ece(changed, labels))
+
+
+def test_results_do_not_share_memory_with_what_was_given():
+    logits, labels = example(2, 1, 3)  # one example: class by class is the same piece of memory
+    logits = logits.double()
+    given = logits.clone()
+    for function in FUNCTIONS.values():
+        function(logits, labels)
+        assert torch.equal(logits, given)
