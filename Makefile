@@ -28,7 +28,9 @@ report: $(VENV)/.installed
 	$(BIN)/labkit run when_does_smoothing_help --profile report -p dataset gaussians --out $(OUT)
 	if [ -n "$$LABKIT_DATA" ]; then \
 	  $(BIN)/labkit run real_precincts --profile report -p dataset senc --out $(OUT) && \
+	  $(BIN)/labkit run bags_by_attribute --profile report -p dataset adult --out $(OUT) && \
 	  $(BIN)/labkit run real_candidate_sets --profile report -p dataset lost --out $(OUT) && \
+	  $(BIN)/labkit run real_candidate_sets --profile report -p dataset MSRCv2 --out $(OUT) && \
 	  $(BIN)/labkit run on_real_predictions --profile report -p dataset cifar10 --out $(OUT); fi
 
 ledger: report

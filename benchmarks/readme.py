@@ -35,7 +35,7 @@ def ledger_table(rows: list[dict]) -> str:
             "|---|---|---|---|---|---|",
         ]
         for row in mine:
-            effect, low, high = (f"{float(row[k]):+.4f}" for k in ("effect", "low", "high"))
+            effect, low, high = (f"{float(row[k]):+.4f}" if row[k] else "-" for k in ("effect", "low", "high"))
             lines.append(
                 f"| {row['says']} | {row['paper']} | {row['dataset']} | {effect} [{low}, {high}] "
                 f"| {row['runs']} | **{row['verdict']}** |"

@@ -117,7 +117,10 @@ def test_the_ledger_holds_what_papers_say_was_judged():
     assert {row["paper"] for row in ledger} == judged
     for row in ledger:
         assert row["verdict"] in ("supported", "contradicted", "inconclusive", "underpowered")
-        assert float(row["low"]) <= float(row["effect"]) <= float(row["high"]) and int(row["runs"]) >= 20
+        if row["verdict"] == "underpowered":  # too few runs were left: the others diverged
+            assert int(row["runs"]) < 10
+        else:
+            assert float(row["low"]) <= float(row["effect"]) <= float(row["high"]) and int(row["runs"]) >= 20
         assert f'id="{row["claim"]}"' in notebook_sources()[row["notebook"]], row["claim"]
 
 

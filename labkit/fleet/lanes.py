@@ -193,10 +193,10 @@ class Lane:
             if self.settings.device.type == "cuda":
                 self.step_function = Replayed(self.step_function, self.state, tree_flatten((drawn, clock))[0])
 
-    def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**23) -> Tensor:
+    def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**22) -> Tensor:
         """Steps of the current epoch with these batches; returns the summed losses ``(runs,)``.
 
-        Batches are gathered in pieces of about ``limit`` input numbers (32 MB).
+        Batches are gathered in pieces of about ``limit`` input numbers (16 MB: larger ones leave the cache before use).
         """
         total = torch.zeros(len(self.plans), device=self.settings.device, dtype=self.settings.dtype)
         per_step = units[0].numel() * int(np.prod(self.settings.data.shape))

@@ -11,10 +11,11 @@ import torch
 
 from labkit.datasets import cache_folder
 
-# A cold compilation costs 5 to 25 s and makes a stacked step 2 to 3 times faster (measured); it is paid only where
-# the gain is surely larger. From a warm cache it costs 2 to 4 s.
-COMPILE_SECONDS = {"cold": 25.0, "warm": 4.0}
+# A compilation makes a stacked step 2 to 3 times faster and is paid only where the gain is as large: measured 6 to
+# 13 s (the very first on a machine 15 to 19, for it compiles headers too), from the cache 1 to 4 s.
+COMPILE_SECONDS = {"cold": 10.0, "warm": 4.0}
 COMPILE_GAIN = 0.5
+HEAVIEST = 10  # a step of one method costs up to so many of another
 TRIAL = 10  # work as long as so many compilations pays one to see whether a compiled stack beats single runs
 WIDTHS = (1, 4, 16, 32, 128, 512)
 CLEARLY = 1.25
@@ -36,13 +37,13 @@ class Memory:
     def __init__(self):
         self.path = cache_folder() / "lanes.json"
 
-    def get(self, situation: str) -> dict | None:
+    def get(self, situation: str):
         try:
             return json.loads(self.path.read_text()).get(situation)
         except (OSError, ValueError):
             return None
 
-    def put(self, situation: str, value: dict) -> None:
+    def put(self, situation: str, value) -> None:
         try:
             try:
                 held = json.loads(self.path.read_text())
@@ -97,8 +98,14 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
     if compile != "auto":
         return Choice(width, True, bool(compile))
     before = memory.get("compiled: " + situation + code)
-    gain = runs * steps * known[str(width)] * COMPILE_GAIN
-    worth = gain > 1.5 * COMPILE_SECONDS["warm" if before else "cold"]
+    gain, enough = runs * steps * known[str(width)] * COMPILE_GAIN, COMPILE_SECONDS["warm" if before else "cold"]
+    if enough / HEAVIEST < gain < enough:  # widths were measured with some method; this one's step may be a heavier one
+        own = memory.get("step: " + situation + code)
+        if own is None:
+            own = seconds_per_step(make_lane(width, True, False)) / width
+            memory.put("step: " + situation + code, own)
+        gain = runs * steps * own * COMPILE_GAIN
+    worth = gain > enough
     if worth and not before:
         memory.put("compiled: " + situation + code, {"done": 1})
     return Choice(width, True, worth)

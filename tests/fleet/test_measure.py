@@ -22,17 +22,17 @@ def machine(monkeypatch, tmp_path):
     return measured, table
 
 
-def choose(table, runs, steps=10_000, **more):
+def choose(table, runs, steps=10_000, code="code", **more):
     make = lambda width, stacked, compiled: (width,) if compiled else width
-    return measure.choose(make, runs, steps, "here", "code", **more)
+    return measure.choose(make, runs, steps, "here", code, **more)
 
 
 def test_stacking_is_chosen_where_it_pays(machine):
     measured, table = machine
     table.update({1: 1.0, 4: 1.2, 16: 1.6, 32: 2.0})
-    assert choose(table, 40).width == 32
+    assert choose(table, 40, compile=False).width == 32
     assert measured == [1, 4, 16, 32]
-    assert choose(table, 20).width == 16 and measured == [1, 4, 16, 32]  # remembered, not measured again
+    assert choose(table, 20, compile=False).width == 16 and measured == [1, 4, 16, 32]  # remembered, not measured again
 
 
 def test_a_gain_within_the_noise_is_no_reason_to_stack(machine):
@@ -79,9 +79,23 @@ def test_compilation_is_paid_only_where_it_is_won_back(machine):
     _, table = machine
     table.update({1: 0.001, 4: 0.001, 16: 0.001, 32: 0.001})
     assert not choose(table, 32, steps=1000).compiled
+    assert not choose(table, 32, steps=15_000).compiled
     assert choose(table, 32, steps=10**7).compiled
-    assert choose(table, 32, steps=600_000).compiled  # now warm: worth it sooner
+    assert choose(table, 32, steps=15_000).compiled  # now warm: worth it sooner
+    assert not choose(table, 32, steps=15_000, code="another").compiled
     assert choose(table, 32, steps=1, compile=True).compiled
+
+
+def test_a_heavier_method_is_compiled_sooner(machine):
+    """Widths are measured once, with whatever method comes first."""
+    measured, table = machine
+    table.update({1: 0.001, 4: 0.001, 16: 0.001, 32: 0.001})
+    assert not choose(table, 32, steps=15_000).compiled
+    table[32] = 0.006
+    assert choose(table, 32, steps=15_000, code="six times as heavy").compiled
+    before = len(measured)
+    choose(table, 32, steps=15_000, code="six times as heavy")
+    assert len(measured) == before  # remembered
 
 
 def test_short_work_is_not_measured(machine):

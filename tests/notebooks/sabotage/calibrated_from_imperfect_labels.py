@@ -42,7 +42,7 @@ CASES = {
             lambda kind=kind: alike(kind, through=0.022),
             lambda kind=kind: alike(kind, through=0.05),
         )
-        for claim, kind in (("candidates", "candidates"), ("noes", "noes"), ("counts", "bags"))
+        for claim, kind in (("candidates", "candidates"), ("noes", "noes"), ("a-crowd", "crowd"), ("counts", "bags"))
     },
     "temperature-from-unbiased-targets": (
         lambda: table(0.022, symmetric_noise__oracle__likelihood=0.02),
