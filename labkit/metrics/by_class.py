@@ -1,8 +1,7 @@
 """Softmax, prediction and order, computed the way a CPU is quick at.
 
 Over a last axis of ten or so, a library's softmax and largest entry work row by row and take several times as long as
-the same arithmetic class by class, on ``(..., K, n)``; and arrays that come and go cost as much as what is computed in
-them, so one copy is made and changed in place. On a CPU numpy sorts numbers many times faster than torch does.
+the same arithmetic class by class, on ``(..., K, n)``. On a CPU numpy sorts numbers many times faster than torch does.
 """
 
 from __future__ import annotations
@@ -16,46 +15,51 @@ from .over_runs import over_classes
 
 
 def by_class(logits: Tensor) -> Tensor:
-    """A copy ``(..., K, n)`` of ``(..., n, K)``: each class in one piece of memory."""
-    return logits.mT.clone(memory_format=torch.contiguous_format)
+    """``(..., n, K)`` as ``(..., K, n)``, each class in one piece of memory."""
+    return logits.mT.contiguous()
 
 
 @shared
-def parts(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(z - max z) ``(..., K, n)``, its sum over classes ``(..., n)``, and the class of the largest ``(..., n)``."""
+def largest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits by class ``(..., K, n)``, the largest of each example ``(..., 1, n)``, and its class ``(..., n)``."""
     z = by_class(logits)
-    largest = z.amax(-2, keepdim=True)
-    classes = z.shape[-2]
+    top, classes = z.amax(-2, keepdim=True), z.shape[-2]
     # K counts down from the first class on, so the largest count belongs to the first of equals
     count = torch.arange(classes, 0, -1, device=z.device, dtype=torch.int16 if classes < 2**15 else torch.int32)
-    which = classes - ((z == largest) * count.unsqueeze(-1)).amax(-2).long()
-    z = z.sub_(largest).exp_()
-    return z, over_classes(z), which
+    return z, top, classes - ((z == top) * count.unsqueeze(-1)).amax(-2).long()
+
+
+@shared
+def odds(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(z - max z) ``(..., K, n)``, and its sum over classes ``(..., n)``."""
+    z, top, _ = largest(logits)
+    each = (z - top).exp_()
+    return each, over_classes(each)
 
 
 @shared
 def softmax(logits: Tensor) -> Tensor:
     """Probabilities ``(..., K, n)`` of logits ``(..., n, K)``."""
-    odds, whole, _ = parts(logits)
-    return odds / whole.unsqueeze(-2)
+    each, whole = odds(logits)
+    return each / whole.unsqueeze(-2)
 
 
 def predicted(logits: Tensor) -> Tensor:
     """The class of the largest logit, ``(..., n)``; ties go to the lower index."""
-    return parts(logits)[2]
+    return largest(logits)[2]
 
 
 @shared
 def top_label(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The largest probability and its class, both ``(..., n)``."""
-    _, whole, which = parts(logits)
-    return 1 / whole, which
+    return 1 / odds(logits)[1], predicted(logits)
 
 
 def surprise(logits: Tensor, labels: Tensor) -> Tensor:
     """-log p_y of every example, ``(..., n)``, in nats; finite also where p_y rounds to 0."""
-    own = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return parts(logits)[1].log() - (own - logits.gather(-1, predicted(logits).unsqueeze(-1)).squeeze(-1))
+    z, top, _ = largest(logits)
+    own = (z.gather(-2, labels.unsqueeze(-2)) - top).squeeze(-2)
+    return odds(logits)[1].log() - own
 
 
 @shared

@@ -106,7 +106,7 @@ def over_runs(function: Callable, lead: tuple[int, ...], *inputs: Tensor):
         chunk = [x[start:start + step] for x in flat]
         finite = torch.ones(chunk[0].shape[0], dtype=torch.bool, device=chunk[0].device)
         for x in chunk:
-            if x.is_floating_point():
+            if x.is_floating_point() and x[:1].numel():
                 x = x.flatten(1)  # either end shows a NaN, and both are found many times quicker than by isfinite
                 finite &= x.amin(1).isfinite() & x.amax(1).isfinite()
         keep = [finite.reshape(-1, *[1] * (x.dim() - 1)) for x in chunk]

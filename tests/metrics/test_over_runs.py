@@ -241,3 +241,9 @@ def test_results_do_not_share_memory_with_what_was_given():
     for function in FUNCTIONS.values():
         function(logits, labels)
         assert torch.equal(logits, given)
+
+
+def test_an_input_may_hold_nothing():
+    """Such as the similarities to no negative labels at all."""
+    sums = shared.over_runs(lambda a, b: a.sum(1) + b.sum(1), (3,), torch.ones(3, 2), torch.ones(3, 0))
+    assert sums.tolist() == [2.0, 2.0, 2.0]
