@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .by_class import predicted
+from .calibration import _sums
 from .over_runs import over_runs, per_run, spread, total
 
 
@@ -24,9 +25,8 @@ class Selection(NamedTuple):
 
 
 def _recall(logits: Tensor, labels: Tensor) -> Tensor:
-    count = lambda hits: hits.new_zeros(*hits.shape[:-1], logits.shape[-1]).scatter_add_(-1, labels, hits)
-    right = (predicted(logits) == labels).double()
-    return count(right) / count(torch.ones_like(right))
+    right, classes = (predicted(logits) == labels).double(), logits.shape[-1]
+    return _sums(labels, right, classes) / _sums(labels, torch.ones_like(right), classes)
 
 
 @per_run

@@ -12,6 +12,7 @@ from torch import Tensor
 from labkit.names import look_up
 
 from .by_class import predicted
+from .calibration import _sums
 from .over_runs import mean, per_run
 
 ANSWERS = {
@@ -63,10 +64,10 @@ def quadratic_kappa(logits: Tensor, labels: Tensor) -> Tensor:
 @per_run
 def macro_f1(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over classes of ``2 TP / (2 TP + FP + FN)``; a class never seen and never said counts 0. Shape (...)."""
-    said = predicted(logits)
-    right, one = (said == labels).double(), torch.ones(said.shape, dtype=torch.double, device=said.device)
-    count = lambda where, hits: hits.new_zeros(*hits.shape[:-1], logits.shape[-1]).scatter_add_(-1, where, hits)
-    return mean(2 * count(labels, right) / (count(said, one) + count(labels, one)).clamp_min(1))
+    said, classes = predicted(logits), logits.shape[-1]
+    right = (said == labels).double()
+    either = sum(_sums(where, torch.ones_like(right), classes) for where in (said, labels))
+    return mean(2 * _sums(labels, right, classes) / either.clamp_min(1))
 
 
 @per_run

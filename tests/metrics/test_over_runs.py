@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from labkit import metrics
+from labkit.metrics import by_class, memo
 from labkit.metrics import over_runs as shared
 from labkit.streams import generator
 
@@ -232,6 +233,15 @@ def test_nothing_is_remembered_of_logits_that_change():
     assert torch.equal(metrics.ece(logits, labels), before)
     logits.copy_(changed)  # the same tensor, other numbers
     assert torch.equal(metrics.ece(logits, labels), metrics.ece(changed, labels))
+
+
+def test_what_metrics_share_is_computed_once_and_let_go(monkeypatch):
+    logits, labels = example(3, 30, 4)
+    calls, once = [], by_class.by_class
+    monkeypatch.setattr(by_class, "by_class", lambda z: calls.append(1) or once(z))
+    metrics.measure(["accuracy", "macro_f1", "nll", "brier", "ece", "ks_error", "auc"], logits, labels)
+    assert len(calls) == 1  # all three runs are one chunk
+    assert memo._last.logits is None and not memo._last.results
 
 
 def test_results_do_not_share_memory_with_what_was_given():
