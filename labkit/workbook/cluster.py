@@ -17,7 +17,14 @@ from typing import Any
 from .runner import run_one
 
 RETRIES = 2  # of a task that raised: a full disk or another labkit on the worker, never a failing notebook
-
+SETTINGS = {
+    "distributed.worker.daemon": False,  # workers may start processes of their own: notebooks do
+    "distributed.scheduler.allowed-failures": 10,  # a worker that dies does not condemn what it ran
+    # A notebook waits at the scheduler, not behind another on a worker: the longest really start first, nothing is
+    # moved between workers, and a dying worker has nothing but its own notebook to lose.
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.work-stealing": False,
+}
 
 Result = tuple[dict, Path | Exception]
 
@@ -35,8 +42,7 @@ def run_all(jobs: list[dict], workers: int = 1, scheduler: str | None = None) ->
     import dask
     from distributed import Client, LocalCluster
 
-    # Workers may start processes of their own (notebooks do), and a dying worker must not take its whole queue with it.
-    with dask.config.set({"distributed.worker.daemon": False, "distributed.scheduler.allowed-failures": 10}):
+    with dask.config.set(SETTINGS):
         if scheduler is not None:
             with Client(scheduler, timeout="20s") as client:
                 yield from submit(client, jobs)
@@ -57,8 +63,10 @@ def submit(client: Any, jobs: list[dict]) -> Iterator[Result]:
                for job in longest_first}
     try:
         for future in as_completed(list(futures)):
-            job = futures.pop(future)  # released: a finished task whose result is held runs again when its worker dies
-            yield job, Path(future.result()) if future.status == "finished" else _error(future)
+            job = futures.pop(future)
+            result = Path(future.result()) if future.status == "finished" else _error(future)
+            del future  # a finished task that somebody still holds runs again when its worker dies
+            yield job, result
     finally:
         for future, job in futures.items():
             Path(job["stop"]).touch()  # cancelling does not reach a running task; run_one looks for this file

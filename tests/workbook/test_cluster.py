@@ -68,6 +68,32 @@ def test_longest_first_retried_for_broken_workers_only_and_errors_told(some_jobs
     assert results[0] == Path("a") and str(results[1]) == "disk" and str(results[2]) == "the task was lost"
 
 
+def test_a_finished_task_is_let_go_of_before_the_next_is_waited_for(some_jobs, monkeypatch):
+    """Held, it would run again when its worker dies."""
+    import gc
+    import weakref
+
+    import distributed
+
+    class Handed:  # a client that keeps nothing of its own
+        def submit(self, function, job, **options):
+            return Future("finished", job["name"])
+
+    def one_by_one(futures):
+        futures = list(futures)
+        seen = []
+        while futures:
+            gc.collect()
+            assert not [name for name, kept in seen if kept() is not None]
+            future = futures.pop()
+            seen.append((future.value, weakref.ref(future)))
+            yield future
+            del future
+
+    monkeypatch.setattr(distributed, "as_completed", one_by_one)
+    assert len(list(cluster.submit(Handed(), some_jobs))) == 3
+
+
 def test_a_caller_who_stops_stops_the_notebooks(some_jobs, as_given, tmp_path):
     jobs.writable(tmp_path / "out")
     client = FakeClient(Future("finished", "a"), Future("pending"), Future("pending"))
