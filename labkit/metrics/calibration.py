@@ -48,7 +48,13 @@ def _bin(scores: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor]:
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise ValueError(f"bins must be a whole number from 1, got {bins!r}")
     edges = look_up("binning", binning, BINNINGS)(scores, bins)
-    return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
+    if binning == "mass":
+        return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
+    # A search would guess, and often wrong, at every step. The product may be rounded over an edge, so both ends of its
+    # bin are looked at again; the first has no lower end here and the last no upper.
+    ends = torch.cat([edges.new_tensor([-torch.inf]), edges[:-1], edges.new_tensor([torch.inf])])
+    index = (scores * bins).ceil_().sub_(1).clamp_(0, bins - 1).long()
+    return edges, index - (scores <= ends.take(index)).long() + (scores > ends[1:].take(index)).long()
 
 
 @shared
@@ -62,10 +68,31 @@ def _sums(index: Tensor, values: Tensor, bins: int) -> Tensor:
     return values.new_zeros(*values.shape[:-1], bins).scatter_add_(-1, index, values)
 
 
+@shared
 def _top_label(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence and correctness (0 or 1) of the predicted class, both (..., n)."""
     confidence, which = top_label(logits)
     return confidence, (which == labels).double()
+
+
+@shared
+def _counts(logits: Tensor, bins: int, binning: str) -> Tensor:
+    """How many examples each bin of the top label's confidence has, (..., bins)."""
+    index = _top_bins(logits, bins, binning)[1]
+    return _sums(index, torch.ones_like(index, dtype=torch.double), bins)
+
+
+@shared
+def _gaps(logits: Tensor, labels: Tensor, bins: int, binning: str) -> Tensor:
+    """Sum of confidence less correctness in each of those bins, (..., bins)."""
+    confidence, hit = _top_label(logits, labels)
+    return _sums(_top_bins(logits, bins, binning)[1], confidence - hit, bins)
+
+
+@shared
+def _hits(logits: Tensor, labels: Tensor, bins: int, binning: str) -> Tensor:
+    """How many examples of each of those bins are predicted right, (..., bins)."""
+    return _sums(_top_bins(logits, bins, binning)[1], _top_label(logits, labels)[1], bins)
 
 
 @per_run
@@ -76,9 +103,7 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") 
     equal width as published; bins of equal mass after Nguyen and O'Connor (2015), "Posterior calibration and
     exploratory analysis for natural language processing models".
     """
-    confidence, hit = _top_label(logits, labels)
-    _, index = _top_bins(logits, bins, binning)
-    return total(_sums(index, confidence - hit, bins).abs()) / labels.shape[-1]
+    return total(_gaps(logits, labels, bins, binning).abs()) / labels.shape[-1]
 
 
 @per_run
@@ -88,10 +113,7 @@ def mce(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "width") 
     Guo, Pleiss, Sun, Weinberger (2017), eq. 5. Empty bins have no part in it. One example in a bin can set it: read it
     with the counts of ``reliability`` beside it.
     """
-    confidence, hit = _top_label(logits, labels)
-    _, index = _top_bins(logits, bins, binning)
-    count = _sums(index, torch.ones_like(hit), bins)
-    return (_sums(index, confidence - hit, bins).abs() / count.clamp(min=1)).amax(-1)
+    return (_gaps(logits, labels, bins, binning).abs() / _counts(logits, bins, binning).clamp(min=1)).amax(-1)
 
 
 @per_run
@@ -133,11 +155,11 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15, binning: str = "
     labels = check_labels(labels, logits, logits.shape[-1])
 
     def curve(z: Tensor, y: Tensor) -> Reliability:
-        confidence, hit = _top_label(z, y)
         upper, index = _top_bins(z, bins, binning)
         upper = upper.expand(z.shape[0], bins)
         lower = torch.cat([torch.zeros_like(upper[:, :1]), upper[:, :-1]], 1)
-        count = _sums(index, torch.ones_like(hit), bins)  # 0/0 below is the NaN of an empty bin
-        return Reliability(lower, upper, _sums(index, confidence, bins) / count, _sums(index, hit, bins) / count, count)
+        count = _counts(z, bins, binning)  # 0/0 below is the NaN of an empty bin
+        confidence = _sums(index, top_label(z)[0], bins) / count
+        return Reliability(lower, upper, confidence, _hits(z, y, bins, binning) / count, count)
 
     return Reliability(*over_runs(curve, tuple(logits.shape[:-2]), logits, labels))

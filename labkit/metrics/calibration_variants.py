@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .by_class import predicted, ranked
-from .calibration import _sums, _top_bins, _top_label
+from .calibration import _counts, _gaps, _hits, _sums, _top_bins, _top_label
 from .over_runs import per_run, total
 
 
@@ -74,11 +74,9 @@ def ks_error(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _bins_of(logits: Tensor, labels: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor, Tensor]:
     """Count, mean confidence less accuracy, and accuracy of every bin, all (runs, bins); 0 where a bin is empty."""
-    confidence, hit = _top_label(logits, labels)
-    _, index = _top_bins(logits, bins, binning)
-    count = _sums(index, torch.ones_like(hit), bins)
+    count = _counts(logits, bins, binning)
     held = count.clamp(min=1)
-    return count, _sums(index, confidence - hit, bins) / held, _sums(index, hit, bins) / held
+    return count, _gaps(logits, labels, bins, binning) / held, _hits(logits, labels, bins, binning) / held
 
 
 __all__ = ["debiased_ece", "ks_error", "rms_ece", "top_label_ece"]

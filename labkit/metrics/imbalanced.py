@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .by_class import predicted
-from .calibration import _sums
+from .by_class import confusion
 from .over_runs import over_runs, per_run, spread, total
 
 
@@ -25,8 +24,8 @@ class Selection(NamedTuple):
 
 
 def _recall(logits: Tensor, labels: Tensor) -> Tensor:
-    right, classes = (predicted(logits) == labels).double(), logits.shape[-1]
-    return _sums(labels, right, classes) / _sums(labels, torch.ones_like(right), classes)
+    count = confusion(logits, labels)
+    return count.diagonal(dim1=-2, dim2=-1) / count.sum(-1)
 
 
 @per_run

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from labkit.names import look_up
 
-from .by_class import predicted
-from .calibration import _sums
+from .by_class import confusion, predicted
 from .over_runs import mean, per_run
 
 ANSWERS = {
@@ -64,10 +63,9 @@ def quadratic_kappa(logits: Tensor, labels: Tensor) -> Tensor:
 @per_run
 def macro_f1(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over classes of ``2 TP / (2 TP + FP + FN)``; a class never seen and never said counts 0. Shape (...)."""
-    said, classes = predicted(logits), logits.shape[-1]
-    right = (said == labels).double()
-    either = sum(_sums(where, torch.ones_like(right), classes) for where in (said, labels))
-    return mean(2 * _sums(labels, right, classes) / either.clamp_min(1))
+    count = confusion(logits, labels)
+    either = count.sum(-1) + count.sum(-2)
+    return mean(2 * count.diagonal(dim1=-2, dim2=-1) / either.clamp_min(1))
 
 
 @per_run

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,12 +65,15 @@ def check_labels(labels: object, rows: Tensor, classes: int) -> Tensor:
 
 
 def total(values: Tensor, axis: int = -1) -> Tensor:
-    """Sum over an axis by adding its second half to its first until one entry is left.
+    """Sum over an axis in an order that depends on its length alone, not on how many sums are made at once.
 
-    A library sum picks its order of additions by the size of the whole tensor, so a run alone and the same run among
-    others can differ in the last bit. Halving adds in one order in any batch, on any device, and its rounding error
-    grows with log n only.
+    torch picks its order of additions by the size of the whole tensor and its threads, so a run alone and the same run
+    among others can differ in the last bit. numpy's pairwise sum takes row by row; where it cannot be asked (a gradient
+    is wanted, another device) the second half is added to the first until one entry is left. Both make a rounding error
+    that grows with log n only.
     """
+    if values.device.type == "cpu" and not values.requires_grad:
+        return torch.as_tensor(np.add.reduce(values.movedim(axis, -1).contiguous().numpy(), -1))
     while (n := values.shape[axis]) > 1:
         half = (n + 1) // 2
         first = values.narrow(axis, 0, half).clone()
@@ -80,6 +84,8 @@ def total(values: Tensor, axis: int = -1) -> Tensor:
 
 def over_classes(values: Tensor) -> Tensor:
     """Sum ``(..., n)`` over the classes of ``(..., K, n)``, one after another: as ``total``, the same in any batch."""
+    if values.device.type == "cpu" and not values.requires_grad:
+        return torch.from_numpy(np.add.reduce(values.numpy(), -2))
     result = values.select(-2, 0).clone()
     for k in range(1, values.shape[-2]):
         result += values.select(-2, k)
@@ -101,27 +107,39 @@ def over_runs(function: Callable, lead: tuple[int, ...], *inputs: Tensor):
     runs = math.prod(lead)
     flat = [x.reshape(runs, *x.shape[len(lead):]) for x in inputs]
     step = max(1, CHUNK // max(math.prod(x.shape[1:]) for x in flat))
-    parts, single = [], True
-    for start in range(0, max(runs, 1), step):
-        chunk = [x[start:start + step] for x in flat]
-        finite = torch.ones(chunk[0].shape[0], dtype=torch.bool, device=chunk[0].device)
-        for x in chunk:
-            if x.is_floating_point() and x[:1].numel():
-                x = x.flatten(1)  # either end shows a NaN, and both are found many times quicker than by isfinite
-                finite &= x.amin(1).isfinite() & x.amax(1).isfinite()
-        keep = [finite.reshape(-1, *[1] * (x.dim() - 1)) for x in chunk]
-        chunk = [x.double() if x.is_floating_point() else x for x in chunk]
-        if not finite.all():
-            chunk = [x.where(k, 0.0) if x.is_floating_point() else x for x, k in zip(chunk, keep)]
-        try:
-            results = function(*chunk)
-        finally:
-            forget()
-        single = isinstance(results, Tensor)
-        results = (results,) if single else results
-        parts.append([r.double().where(finite.reshape(-1, *[1] * (r.dim() - 1)), math.nan) for r in results])
-    joined = tuple(torch.cat(part).reshape(lead + part[0].shape[1:]) for part in zip(*parts))
-    return joined[0] if single else joined
+    chunks = [[x[start:start + step] for x in flat] for start in range(0, max(runs, 1), step)]
+    parts = [_on_finite(function, chunk) for chunk in chunks]
+    columns = zip(*(results for results, _ in parts))
+    joined = tuple(torch.cat(column).reshape(lead + column[0].shape[1:]) for column in columns)
+    return joined[0] if parts[0][1] else joined
+
+
+def _on_finite(function: Callable, chunk: list[Tensor]) -> tuple[list[Tensor], bool]:
+    """The results of one chunk, NaN for runs that diverged, and whether ``function`` gave a tensor and no tuple."""
+    finite = torch.ones(chunk[0].shape[0], dtype=torch.bool, device=chunk[0].device)
+    for x in chunk:
+        if x.is_floating_point() and x[:1].numel():
+            x = x.flatten(1)  # either end shows a NaN, and both are found many times quicker than by isfinite
+            finite &= x.amin(1).isfinite() & x.amax(1).isfinite()
+    chunk = [_in_double(x) if x.is_floating_point() else x for x in chunk]
+    diverged = not finite.all()
+    kept = lambda x, other: x.where(finite.reshape(-1, *[1] * (x.dim() - 1)), other)
+    if diverged:
+        chunk = [kept(x, 0.0) if x.is_floating_point() else x for x in chunk]
+    try:
+        results = function(*chunk)
+    finally:
+        forget()
+    single = isinstance(results, Tensor)
+    results = [r.double() for r in ((results,) if single else results)]
+    return [kept(r, math.nan) for r in results] if diverged else results, single
+
+
+def _in_double(x: Tensor) -> Tensor:
+    """``(runs, n, K)`` is laid out class by class on the way, which is how ``by_class`` wants it."""
+    if x.dim() != 3:
+        return x.double()
+    return torch.empty(x.mT.shape, dtype=torch.double, device=x.device).copy_(x.mT).mT
 
 
 def per_run(function: Callable) -> Callable:

@@ -19,36 +19,45 @@ def auc(logits: Tensor, labels: Tensor) -> Tensor:
     """
     if logits.shape[-1] == 2:
         score, order = ascending(logits[..., 1] - logits[..., 0])
-        return _area(score, labels.expand(score.shape).gather(-1, order))
-    each = _area(*_in_order(softmax(logits), labels))  # (runs, K)
+        rises = (score[..., 1:] != score[..., :-1]).long().cumsum(-1)
+        place = torch.cat([torch.zeros_like(order[..., :1]), rises], -1)
+        return _area(4 * place + labels.expand(score.shape).gather(-1, order))
+    each = _area(_in_order(softmax(logits), labels))  # (runs, K)
     present = (~each.isnan()).double()
     return total(each.nan_to_num()) / total(present)
 
 
-def _in_order(p: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities ``(..., K, n)`` in ascending order, as whole numbers, and 1 where an example is of the class.
+def _in_order(p: Tensor, labels: Tensor) -> Tensor:
+    """Probabilities ``(..., K, n)`` in ascending order, as whole numbers whose last bit says "an example of the class".
 
     One sort of numbers, several times quicker than finding an order and following it: the bits of a double that is not
     negative, read as a whole number, keep its place, and up to 1 its two upper bits are 0, so one more finds room.
     """
     key = p.view(torch.long) << 1
     key.scatter_add_(-2, labels.unsqueeze(-2), torch.ones_like(labels).unsqueeze(-2))
-    key = torch.from_numpy(np.sort(key.numpy(), axis=-1)) if key.device.type == "cpu" else key.sort(-1).values
-    return key >> 1, key & 1
+    if key.device.type != "cpu":
+        return key.sort(-1).values
+    key.numpy().sort(axis=-1)
+    return key
 
 
-def _area(score: Tensor, ones: Tensor) -> Tensor:
-    """Scores in ascending order ``(..., n)`` and 1 where an example is of the class, else 0 -> ``(...)``: the share of
-    pairs in order, ties counting half. Counted in whole numbers: exact in any order."""
+def _area(key: Tensor) -> Tensor:
+    """Whole numbers in ascending order ``(..., n)``, all but the last bit the score, the last 1 where an example is of
+    the class -> ``(...)``: the share of pairs in order, ties counting half. All counts are whole numbers, which doubles
+    hold up to 2^53: exact in any order of additions."""
+    n = key.shape[-1]
+    ones = (key & 1).double()
     positive = ones.sum(-1)
-    if (score[..., 1:] != score[..., :-1]).all():  # below the positives: their places, less the positives there
-        twice = 2 * (ones * torch.arange(ones.shape[-1], device=ones.device)).sum(-1) - positive * (positive - 1)
+    if (np.diff(key.cpu().numpy()) > 1).all():  # no ties: the places of positives say it
+        places = ones @ torch.arange(n, dtype=torch.double, device=key.device)
+        twice = 2 * places - positive * (positive - 1)
     else:
+        score = key >> 1
         differs = (score[..., 1:] != score[..., :-1]).long().cumsum(-1)
-        tie = torch.cat([torch.zeros_like(ones[..., :1]), differs], -1)  # number of the tie, from 0
+        tie = torch.cat([torch.zeros_like(score[..., :1]), differs], -1)  # number of the tie, from 0
         inside, outside = (torch.zeros_like(ones).scatter_add_(-1, tie, v) for v in (ones, 1 - ones))
         twice = (inside * (2 * outside.cumsum(-1) - outside)).sum(-1)
-    return twice.double() / (2 * positive * (ones.shape[-1] - positive))
+    return twice / (2 * positive * (n - positive))
 
 
 __all__ = ["auc"]

@@ -176,7 +176,11 @@ def test_total_is_the_sum_with_a_small_error():
     assert shared.total(x.T, 0).equal(shared.total(x))
     assert shared.total(x[:, :1]).equal(x[:, 0])
     big = torch.full((1 << 16,), 0.1, dtype=torch.float64)
-    assert shared.total(big).item() == 0.1 * (1 << 16)  # powers of two: halving makes no error at all
+    assert abs(shared.total(big).item() - 0.1 * (1 << 16)) < 1e-11  # one by one it would be 1e-8 off
+    big.requires_grad_()  # the other way, by halving: powers of two make no error at all
+    assert shared.total(big).item() == 0.1 * (1 << 16) and shared.total(big[:5]).item() == 0.5
+    shared.total(big).backward()
+    assert big.grad.eq(1).all()
 
 
 def test_registry():
