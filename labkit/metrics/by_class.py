@@ -34,7 +34,8 @@ def largest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     z = by_class(logits)
     top, classes = z.amax(-2, keepdim=True), z.shape[-2]
     # K counts down from the first class on, so the largest count belongs to the first of equals
-    count = torch.arange(classes, 0, -1, device=z.device, dtype=torch.int16 if classes < 2**15 else torch.int32)
+    whole = torch.int8 if classes < 2**7 else torch.int16 if classes < 2**15 else torch.int32
+    count = torch.arange(classes, 0, -1, device=z.device, dtype=whole)
     if z.device.type == "cpu":
         marks = torch.from_numpy((z.numpy() == top.numpy()) * count.numpy()[:, None])
     else:
@@ -44,7 +45,7 @@ def largest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @shared
 def odds(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(z - max z) ``(..., K, n)``, and its sum over classes ``(..., n)``."""
+    """exp(z - max z) ``(..., K, n)``, in which :func:`softmax` writes, and its sum over classes ``(..., n)``."""
     z, top, _ = largest(logits)
     each = exp_(z - top)
     return each, over_classes(each)
@@ -54,7 +55,7 @@ def odds(logits: Tensor) -> tuple[Tensor, Tensor]:
 def softmax(logits: Tensor) -> Tensor:
     """Probabilities ``(..., K, n)`` of logits ``(..., n, K)``."""
     each, whole = odds(logits)
-    return each / whole.unsqueeze(-2)
+    return each.div_(whole.unsqueeze(-2))  # in place: another such block would leave the core's cache
 
 
 def predicted(logits: Tensor) -> Tensor:

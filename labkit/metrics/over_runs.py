@@ -57,7 +57,7 @@ def check_labels(labels: object, rows: Tensor, classes: int) -> Tensor:
                         "class indices, not one-hot rows or probabilities")
     labels = labels.to(rows.device, torch.long)
     if labels.numel():
-        low, high = int(labels.min()), int(labels.max())
+        low, high = (int(end) for end in labels.aminmax())
         if low < 0 or high >= classes:
             raise ValueError(f"labels must lie in 0..{classes - 1} for {classes} classes, got {low}..{high}; "
                              "leave out examples that have no label")

@@ -64,7 +64,7 @@ def _one_run(place: np.ndarray, residual: np.ndarray, bandwidth: float | None) -
     excess = lambda s: smoothed(s) - s  # falls, from above 0 to below
     if excess(low) <= 0 or excess(high) >= 0:  # by the error of the grid alone
         return low if excess(low) <= 0 else high
-    return brentq(excess, low, high, xtol=1e-7)
+    return brentq(excess, low, high, xtol=1e-6)
 
 
 __all__ = ["smooth_ece"]
