@@ -53,7 +53,7 @@ def _one_run(place: np.ndarray, residual: np.ndarray, bandwidth: float | None) -
 
     @functools.cache  # the ends of the interval are asked for again
     def smoothed(s: float) -> float:
-        fine = CELLS if s < 32 / CELLS else 2 ** math.ceil(math.log2(32 / s))  # a wide Gaussian needs few points
+        fine = CELLS if s < 16 / CELLS else 2 ** math.ceil(math.log2(16 / s))  # a wide Gaussian needs few points
         size = np.abs(idct(waves[: fine + 1] * np.exp(FALL[: fine + 1] * s**2), type=1))
         return float(size.sum() - (size[0] + size[-1]) / 2)
 
