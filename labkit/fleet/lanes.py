@@ -160,24 +160,25 @@ class Lane:
         return to(units), {k: to(np.stack([d[k] for d in draws], 1)) for k in draws[0]}
 
     def gather(self, units: Tensor, draws: dict[str, Tensor]) -> dict:
-        """The batches of ``units`` ``(steps, runs, batch)``: inputs, evidence, positions, side information,
+        """The batches of ``units`` ``(steps, runs, batch)``: which inputs, evidence, positions, side information,
         random numbers.
 
-        Gathered for many steps at once: one large copy is cheaper than many small ones.
+        Gathered for many steps at once, as one large copy is cheaper than many small ones; but for the inputs, which a
+        step reads where they lie: copied beforehand they would have left the cache.
         """
-        task, row = self.task, self.row[:, None].expand(units.shape)
-        evidence = {k: task.evidence[k][row, units] for k in task.form.fields if k in task.evidence}
-        examples = units if task.members is None else task.members[row, units].flatten(2)
-        where = task.train[self.row[:, None].expand(examples.shape), examples]
-        around = lambda t: t.index_select(0, where.flatten()).view(*examples.shape, *t.shape[1:])
+        task = self.task
+        take = lambda t, i: t.index_select(0, i.flatten()).view(*i.shape, *t.shape[1:])
+        of_run = lambda t, i: take(t.flatten(0, 1), self.row[:, None] * t.shape[1] + i)
+        evidence = {k: of_run(task.evidence[k], units) for k in task.form.fields if k in task.evidence}
+        where = of_run(task.train, units if task.members is None else of_run(task.members, units).flatten(2))
         own = {k: v for k, v in draws.items() if not k.startswith("augmentation.")}
         changes = [
             {k.removeprefix(mark): v for k, v in draws.items() if k.startswith(mark)}
             for mark in (f"augmentation.{view}." for view in range(self.plans[0].method.views))
         ]
         return {
-            "x": around(task.x), "evidence": evidence, "units": units,
-            "side": {k: around(v) for k, v in task.side.items()},
+            "examples": where, "evidence": evidence, "units": units,
+            "side": {k: take(v, where) for k, v in task.side.items()},
             "draws": own,
             "augmentation": changes,
         }  # fmt: skip
@@ -188,19 +189,18 @@ class Lane:
             units, draws = self.epoch_draws(0)
             drawn = tree_map(lambda t: t[0], self.gather(units[:1], {k: v[:1] for k, v in draws.items()}))
             clock = {k: v[0] for k, v in self.clock.items()}
-            args = (self.state, self.values, self.shared, drawn, clock)
+            args = (self.state, self.values, self.shared, self.task.x, drawn, clock)
             self.step_function = Recorded(make_step(self.recipe, self.stacked), args, self.compiled)
             if self.settings.device.type == "cuda":
                 self.step_function = Replayed(self.step_function, self.state, tree_flatten((drawn, clock))[0])
 
-    def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**22) -> Tensor:
+    def train_steps(self, units: Tensor, draws: dict[str, Tensor], limit: int = 2**18) -> Tensor:
         """Steps of the current epoch with these batches; returns the summed losses ``(runs,)``.
 
-        Batches are gathered in pieces of about ``limit`` input numbers (16 MB: larger ones leave the cache before use).
+        Batches are gathered in pieces of about ``limit`` units, which bounds what targets and random numbers take.
         """
         total = torch.zeros(len(self.plans), device=self.settings.device, dtype=self.settings.dtype)
-        per_step = units[0].numel() * int(np.prod(self.settings.data.shape))
-        piece = max(1, limit // per_step)
+        piece = max(1, limit // units[0].numel())
         for first in range(0, len(units), piece):
             part = slice(first, min(first + piece, len(units)))
             drawn = self.gather(units[part], {k: v[part] for k, v in draws.items()})

@@ -2,8 +2,8 @@
 
 ``one_step`` is what a student can read beside the paper: draw a batch, ask the method for its loss, differentiate,
 update. ``torch.func.vmap`` makes it a step of a whole lane. ``trace`` then records it once as a flat graph of tensor
-operations, so that no Python of ours (methods, evidence, dictionaries) runs again, and torch.compile has nothing left
-to interpret.
+operations, so that no Python of ours (methods, evidence, dictionaries) runs again, and its compiler has nothing left to
+interpret.
 """
 
 from __future__ import annotations
@@ -81,15 +81,16 @@ class Recipe:
         at_this_step(optimiser, values["optimiser"], progress)
         return method, optimiser
 
-    def one_step(self, state, values, shared, drawn, clock):
+    def one_step(self, state, values, shared, inputs, drawn, clock):
         """One step of one run: ``(what changed in state, loss)``.
 
-        ``drawn`` is this step's batch (inputs, evidence, positions, side information, random numbers), ``shared``
-        what the evidence of a run holds once for all units.
+        ``drawn`` is this step's batch (which of the ``inputs``, evidence, positions, side information, random numbers),
+        ``shared`` what the evidence of a run holds once for all units.
         """
         method, optimiser = self.with_values(values, clock["progress"])
+        x = inputs[drawn["examples"]]
         views = tuple(
-            drawn["x"] if self.augmentation is None else self.augmentation.apply(drawn["x"], changes)
+            x if self.augmentation is None else self.augmentation.apply(x, changes)
             for changes in drawn["augmentation"]
         )
         batch = Batch(
@@ -126,15 +127,15 @@ def make_step(recipe: Recipe, stacked: bool) -> Callable[..., Tensor]:
     and taken off (stacked convolutions are slower on a CPU than single ones).
     """
     if stacked:
-        step = vmap(recipe.one_step, in_dims=(0, 0, 0, 0, None))
+        step = vmap(recipe.one_step, in_dims=(0, 0, 0, None, 0, None))
     else:
 
-        def step(state, values, shared, drawn, clock):
-            own = tree_map(lambda t: t[0], (state, values, shared, drawn))
-            return tree_map(lambda t: t[None], recipe.one_step(*own, clock))
+        def step(state, values, shared, inputs, drawn, clock):
+            state, values, shared, drawn = tree_map(lambda t: t[0], (state, values, shared, drawn))
+            return tree_map(lambda t: t[None], recipe.one_step(state, values, shared, inputs, drawn, clock))
 
-    def in_place(state, values, shared, drawn, clock):
-        new, loss = step(state, values, shared, drawn, clock)
+    def in_place(state, values, shared, inputs, drawn, clock):
+        new, loss = step(state, values, shared, inputs, drawn, clock)
         _overwrite(state, new)
         return loss
 
@@ -163,14 +164,14 @@ def without_repetition(step: GraphModule) -> GraphModule:
 
 
 class Recorded:
-    """A step recorded on tensors shaped like its arguments ``(state, values, shared, drawn, clock)``.
+    """A step recorded on tensors shaped like its arguments ``(state, values, shared, inputs, drawn, clock)``.
 
     Called with the leaves of ``drawn`` and ``clock``, in the order of ``tree_flatten``: the others are the lane's own
-    tensors and do not change their place. ``compiled`` hands the flat graph to torch.compile.
+    tensors and do not change their place. ``compiled`` hands the flat graph to Inductor, torch.compile's back end.
     """
 
     def __init__(self, step: Callable, args: tuple, compiled: bool):
-        self.fixed = tree_flatten(args[:3])[0]
+        self.fixed = tree_flatten(args[:4])[0]
         own = tree_map(torch.clone, args[0])  # recording runs the step once: not on the lane's own state
         example, spec = tree_flatten((own, *args[1:]))
 
@@ -181,9 +182,10 @@ class Recorded:
         with tracing(TracingContext(FakeTensorMode())):
             self.graph = without_repetition(make_fx(flat)(*example))
         if compiled:
-            # every call has the shapes it was traced with, so there is nothing to guard against
-            options = {"guard_filter_fn": lambda guards: [False for _ in guards]}
-            self.graph = torch.compile(self.graph, dynamic=False, fullgraph=True, options=options)
+            from torch._inductor import standalone_compile  # seconds of imports
+
+            # torch.compile would record the recorded graph again, and in every call look at what it was called with
+            self.graph = standalone_compile(self.graph, example)
 
     def __call__(self, *given: Tensor) -> Tensor:
         return self.graph(*self.fixed, *given)
