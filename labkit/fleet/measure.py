@@ -11,9 +11,9 @@ import torch
 
 from labkit.datasets import cache_folder
 
-# A compilation makes a stacked step 2 to 3 times faster and is paid only where the gain is as large: measured 6 to
-# 13 s (the very first on a machine 15 to 19, for it compiles headers too), from the cache 1 to 4 s.
-COMPILE_SECONDS = {"cold": 10.0, "warm": 4.0}
+# A compilation makes a stacked step 2 to 3 times faster and is paid only where the gain is as large: measured 9 to
+# 13 s (the very first on a machine 16, for it compiles headers too), from the cache 3 s, most of it imports.
+COMPILE_SECONDS = {"cold": 10.0, "warm": 3.0}
 COMPILE_GAIN = 0.6
 HEAVIEST = 10  # a step of one method costs up to so many of another
 TRIAL = 10  # work as long as so many compilations pays one to see whether a compiled stack beats single runs
