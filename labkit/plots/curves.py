@@ -18,15 +18,19 @@ def _axes(ax):
 def intervals(table: pd.DataFrame, x: str, y: str = "value", hue: str | None = None, ax=None, **labels):
     """Mean over seeds against ``x`` with 95 % Student intervals; one line per value of ``hue``.
 
-    ``labels`` may hold ``title``, ``xlabel``, ``ylabel``. Returns the axes.
+    Where ``x`` holds names and not numbers there is nothing between them, so there are points and no lines. ``labels``
+    may hold ``title``, ``xlabel``, ``ylabel``. Returns the axes.
     """
     import seaborn as sns
 
     ax = _axes(ax)
-    sns.lineplot(
-        table, x=x, y=y, hue=hue, style=hue, markers=True, dashes=False, err_style="band", ax=ax,
-        errorbar=student_interval, palette=None if hue is None else sns.color_palette(n_colors=table[hue].nunique()),
-    )  # fmt: skip
+    colours = None if hue is None else sns.color_palette(n_colors=table[hue].nunique())
+    common = {"x": x, "y": y, "hue": hue, "ax": ax, "errorbar": student_interval, "palette": colours}
+    if pd.api.types.is_numeric_dtype(table[x]):
+        sns.lineplot(table, style=hue, markers=True, dashes=False, err_style="band", **common)
+    else:
+        thin = {"linewidth": 1.5}
+        sns.pointplot(table, linestyle="none", capsize=0.08, err_kws=thin, dodge=hue is not None and 0.4, **common)
     if hue is not None:
         ax.legend(title=None)
     ax.set(**{"xlabel": x, "ylabel": y, **labels})

@@ -56,6 +56,22 @@ def test_interval_bands_are_students(runs):
     assert at.min() == pytest.approx(low) and at.max() == pytest.approx(high)
 
 
+def test_nothing_is_drawn_between_names(runs):
+    table = runs.measure("accuracy")
+    table["which"] = table["smoothing"].map(lambda e: f"at {e:g}")
+    table["half"] = ["ab"[i % 2] for i in range(len(table))]
+    for hue in (None, "half"):
+        _, ax = plt.subplots()
+        plots.intervals(table, "which", hue=hue, ax=ax)
+        drawn = [line for line in ax.lines if line.get_linestyle() != "None"]
+        assert drawn and all(np.ptp(line.get_xdata()[np.isfinite(line.get_xdata())]) < 0.2 for line in drawn)  # intervals and their caps
+    low, high = lk.claims.student_interval(runs.where(smoothing=0.1).measure("accuracy")["value"])
+    _, ax = plt.subplots()
+    plots.intervals(table, "which", ax=ax)
+    ends = np.concatenate([line.get_ydata() for line in ax.lines])
+    assert np.isclose(ends, low).any() and np.isclose(ends, high).any()
+
+
 def test_headless_explore_draws_stills_and_lets_errors_through(monkeypatch):
     monkeypatch.setenv("LABKIT_HEADLESS", "1")
     monkeypatch.setattr(plt, "show", lambda: None)
