@@ -44,8 +44,9 @@ def largest(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @shared
-def odds(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(z - max z) ``(..., K, n)``, in which :func:`softmax` writes, and its sum over classes ``(..., n)``."""
+def _odds(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(z - max z) ``(..., K, n)``, and its sum over classes ``(..., n)``. Only for :func:`softmax`, which
+    writes in the first, and for those who want the second."""
     z, top, _ = largest(logits)
     each = exp_(z - top)
     return each, over_classes(each)
@@ -54,7 +55,7 @@ def odds(logits: Tensor) -> tuple[Tensor, Tensor]:
 @shared
 def softmax(logits: Tensor) -> Tensor:
     """Probabilities ``(..., K, n)`` of logits ``(..., n, K)``."""
-    each, whole = odds(logits)
+    each, whole = _odds(logits)
     return each.div_(whole.unsqueeze(-2))  # in place: another such block would leave the core's cache
 
 
@@ -75,14 +76,14 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
 @shared
 def top_label(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The largest probability and its class, both ``(..., n)``."""
-    return 1 / odds(logits)[1], predicted(logits)
+    return 1 / _odds(logits)[1], predicted(logits)
 
 
 def surprise(logits: Tensor, labels: Tensor) -> Tensor:
     """-log p_y of every example, ``(..., n)``, in nats; finite also where p_y rounds to 0."""
     z, top, _ = largest(logits)
     own = (z.gather(-2, labels.unsqueeze(-2)) - top).squeeze(-2)
-    return odds(logits)[1].log() - own
+    return _odds(logits)[1].log() - own
 
 
 @shared

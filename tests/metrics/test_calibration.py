@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from labkit.metrics import brier, classwise_ece, ece, mce, reliability
+from labkit.metrics.calibration import _bin
 from labkit.streams import generator
 
 DIGITS = 1e-13
@@ -143,6 +144,16 @@ def test_a_score_on_an_edge_belongs_to_the_bin_below_it(K, bins, expected):
 def test_edges_are_correctly_rounded(bins):
     curve = reliability(*example(5, 3), bins)
     assert curve.upper.tolist() == [(b + 1) / bins for b in range(bins)]
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 7, 10, 15, 49, 100])
+def test_the_bin_of_a_score_is_what_a_search_finds_also_one_step_beside_every_edge(bins):
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    beside = [torch.nextafter(edges, torch.full_like(edges, to)) for to in (-1.0, 2.0)]
+    scores = torch.cat([edges, *beside, torch.rand(500, dtype=torch.float64)]).clamp(0, 1)
+    found = torch.searchsorted(edges[1:].contiguous(), scores).clamp(max=bins - 1)
+    assert _bin(scores, bins, "width")[1].equal(found)
+    assert _bin(scores[None].expand(3, -1), bins, "width")[1].equal(found.expand(3, -1))
 
 
 def test_predictions_come_from_logits_where_probabilities_round_to_a_tie():
