@@ -21,7 +21,8 @@ from IPython.display import display
 from labkit.workbook.parameters import parameters
 p = parameters(globals())
 Path(os.environ["LABKIT_RUN_FOLDER"], "metrics.csv").write_text("a,b")
-kept = ("LABKIT_HEADLESS", "LABKIT_PROFILE", "LABKIT_DATA", "LABKIT_CHECKPOINTS", "OMP_NUM_THREADS", "TQDM_MININTERVAL")
+kept = ("LABKIT_HEADLESS", "LABKIT_PROFILE", "LABKIT_DATA", "LABKIT_CHECKPOINTS", "OMP_NUM_THREADS", "TQDM_MININTERVAL",
+        "MALLOC_TRIM_THRESHOLD_")
 seen = {name: os.environ.get(name) for name in kept}
 print(json.dumps(seen | {"cwd": os.getcwd(), "seeds": p.seeds, "executable": sys.executable,
                          "checkpoints": os.path.isdir(seen["LABKIT_CHECKPOINTS"])}))
@@ -98,6 +99,7 @@ def test_a_good_run_has_its_values_its_environment_and_its_folder(runs):
     assert record.status == "ok" and record.error == "" and record.parameters == {"dataset": "digits", "seeds": 4}
     assert (seen["seeds"], seen["LABKIT_HEADLESS"], seen["LABKIT_PROFILE"]) == (4, "1", "smoke")
     assert seen["OMP_NUM_THREADS"] == "1"
+    assert seen["MALLOC_TRIM_THRESHOLD_"] is None  # dask sets one for its workers that would halve a kernel's speed
     assert seen["cwd"] == str(base / "notebooks" / "01_a") and seen["LABKIT_DATA"] == str(base)  # made absolute
     assert seen["LABKIT_CHECKPOINTS"] == str(base / "out" / "checkpoints" / record.key[:16]) and seen["checkpoints"]
     assert torch == "False"
