@@ -57,7 +57,7 @@ class Lane:
 
     Args:
         stacked: under vmap; else the lane holds exactly one run and is not stacked.
-        compiled: hand the recorded step to torch.compile.
+        compiled: hand the recorded step to Inductor.
     """
 
     def __init__(

@@ -37,13 +37,13 @@ class Memory:
     def __init__(self):
         self.path = cache_folder() / "lanes.json"
 
-    def get(self, situation: str):
+    def get(self, situation: str) -> dict | float | None:
         try:
             return json.loads(self.path.read_text()).get(situation)
         except (OSError, ValueError):
             return None
 
-    def put(self, situation: str, value) -> None:
+    def put(self, situation: str, value: dict | float) -> None:
         try:
             try:
                 held = json.loads(self.path.read_text())

@@ -2,7 +2,7 @@
 
 Over a last axis of ten or so, a library's softmax and largest entry work row by row and take several times as long as
 the same arithmetic class by class, on ``(..., K, n)``. On a CPU numpy sorts numbers many times faster than torch does,
-and is quicker at exponentials, sums and searches.
+and is quicker at exponentials, sums and comparisons.
 """
 
 from __future__ import annotations

@@ -29,32 +29,31 @@ from .memo import shared
 from .over_runs import check_labels, check_rows, mean, over_runs, per_run, total
 
 
-def _width_edges(scores: Tensor, bins: int) -> Tensor:
-    return torch.arange(1, bins + 1, dtype=scores.dtype, device=scores.device) / bins
+def _width(scores: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    edges = torch.arange(1, bins + 1, dtype=scores.dtype, device=scores.device) / bins
+    # A search would guess, and often wrong, at every step. The product may be rounded over an edge, so both ends of its
+    # bin are looked at again; the first has no lower end here and the last no upper.
+    ends = torch.cat([edges.new_tensor([-torch.inf]), edges[:-1], edges.new_tensor([torch.inf])])
+    index = (scores * bins).ceil_().sub_(1).clamp_(0, bins - 1).long()
+    return edges, index - (scores <= ends.take(index)).long() + (scores > ends[1:].take(index)).long()
 
 
-def _mass_edges(scores: Tensor, bins: int) -> Tensor:
+def _mass(scores: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     size, longer = divmod(scores.shape[-1], bins)
     number = torch.arange(1, bins + 1, device=scores.device)
     last = number * size + number.clamp(max=longer) - 1  # rank of the last score of each run
-    return ascending(scores)[0][..., last].contiguous()
+    edges = ascending(scores)[0][..., last].contiguous()
+    return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
 
 
-BINNINGS = {"width": _width_edges, "mass": _mass_edges}
+BINNINGS = {"width": _width, "mass": _mass}
 
 
 def _bin(scores: Tensor, bins: int, binning: str) -> tuple[Tensor, Tensor]:
     """Upper edges, (bins,) or (..., bins), and the bin of every score of (..., n)."""
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise ValueError(f"bins must be a whole number from 1, got {bins!r}")
-    edges = look_up("binning", binning, BINNINGS)(scores, bins)
-    if binning == "mass":
-        return edges, torch.searchsorted(edges, scores.contiguous()).clamp_(max=bins - 1)
-    # A search would guess, and often wrong, at every step. The product may be rounded over an edge, so both ends of its
-    # bin are looked at again; the first has no lower end here and the last no upper.
-    ends = torch.cat([edges.new_tensor([-torch.inf]), edges[:-1], edges.new_tensor([torch.inf])])
-    index = (scores * bins).ceil_().sub_(1).clamp_(0, bins - 1).long()
-    return edges, index - (scores <= ends.take(index)).long() + (scores > ends[1:].take(index)).long()
+    return look_up("binning", binning, BINNINGS)(scores, bins)
 
 
 @shared
