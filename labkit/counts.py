@@ -375,7 +375,7 @@ def _tilted_by(log_p: Tensor, counts: Tensor, present: Tensor, t: Tensor) -> Ten
     q = (log_p + t[..., None, :]).softmax(-1) * here
     identity = torch.eye(counts.shape[-1], dtype=log_p.dtype, device=log_p.device)
     slope = counts - q.sum(-2)
-    # the inverse, though a solve would do: its derivative checks for errors, and what checks is compiled anew every time
+    # the inverse, though a solve would do: the derivative of that checks for errors, and a step that checks is not kept
     inverse = torch.linalg.inv_ex(_spread(q).detach() + 1e-6 * identity + _whole(slope, counts))[0]
     step = (inverse @ slope[..., None])[..., 0]
     step = torch.where(counts > 0, step - step.detach(), 0.0)
