@@ -109,7 +109,7 @@ def run_case(name, runs, device, turns, seconds, memory) -> dict:
     settings = Settings(5000, BATCH, "constant", every, arch, data, device, torch.float32)
     make = lambda width, stacked, compiled: Lane(plans[:width], task.row[:width], task, settings, stacked, compiled)
     start = time.perf_counter()
-    choice = choose(make, runs, 10**6, name + str(device), "benchmark", "auto")
+    choice = choose(make, runs, 10**6, name + str(device), "cross entropy", "benchmark", "auto")
     measuring = time.perf_counter() - start
     lane = make(choice.width, choice.stacked, choice.compiled)
     start = time.perf_counter()

@@ -14,12 +14,22 @@ import argparse
 import base64
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parent.parent
 VERDICTS = ("supported", "contradicted", "inconclusive", "underpowered")
 PICTURE = ("01_smoothing/01_when_does_smoothing_help", "gaussians", "Calibration error")
+# accuracy in per cent with 95 % intervals on Fashion-MNIST: notebook, words of the cell that shows the table, heading
+REFERENCES = {
+    "bag_sizes": ("03_proportions/02_accuracy_by_bag_size", "agg(cell)", "Label proportions: members per bag"),
+    "candidate_sets": (
+        "04_partial/09_every_method_by_ambiguity", "assign(cost=", "Candidate sets: how often a wrong class is in one",
+    ),
+}
+NUMBERS = re.compile(r"(\d+\.\d)(?: ± (\d+\.\d)| \[(-?\d+\.\d), (-?\d+\.\d)\])")
 
 
 def ledger_table(rows: list[dict]) -> str:
@@ -112,6 +122,62 @@ def metrics_table(measured: dict) -> str:
     return "\n".join([*lines, f"| the ten with a peer, one by one | | {' | '.join(cells)} |"])
 
 
+def reference_rows(html: str) -> list[dict]:
+    """A table of a notebook, methods by settings, as tidy rows: method, setting, mean, low, high (per cent)."""
+    table = ElementTree.fromstring(html[html.index("<table") : html.index("</table>") + len("</table>")])
+    lines = [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
+    settings, rows = lines[0][1:], []
+    for method, *cells in (line for line in lines[1:] if any(line[1:])):  # not the line with the index's name
+        for setting, cell in zip(settings, cells):
+            if found := NUMBERS.fullmatch(cell):
+                mean, half, low, high = found.groups()
+                bounds = (float(mean) - float(half), float(mean) + float(half)) if half else (float(low), float(high))
+                rows.append({"method": method, "setting": setting, "mean": float(mean)}
+                            | {name: round(bound, 1) for name, bound in zip(("low", "high"), bounds)})  # fmt: skip
+    return rows
+
+
+def reference_table(rows: list[dict]) -> str:
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    lines = [f"| method | {' | '.join(settings)} |", "|---" * (len(settings) + 1) + "|"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = {row["setting"]: row for row in rows if row["method"] == method}
+        cells = ["{mean} [{low}, {high}]".format(**mine[setting]) for setting in settings]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def executed(reports: Path, notebook: str, dataset: str):
+    """Cells of the newest good runs of a notebook on a data set, newest first, with the run's record."""
+    for path in sorted(reports.glob(f"{notebook}/*/record.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+        record = json.loads(path.read_text())
+        if record["status"] == "ok" and record["parameters"].get("dataset") == dataset:
+            for cell in json.loads((path.parent / "executed.ipynb").read_text(encoding="utf-8"))["cells"]:
+                if cell["cell_type"] == "code":
+                    yield record, "".join(cell["source"]), [output.get("data", {}) for output in cell["outputs"]]
+
+
+def references(reports: Path) -> str:
+    """data/reference_*.csv from full runs among the reports, and all of them as tables for the README."""
+    parts = []
+    for name, (notebook, words, heading) in REFERENCES.items():
+        path = ROOT / "data" / f"reference_{name}.csv"
+        for record, source, outputs in executed(reports, notebook, "fashion_mnist"):
+            if record["profile"] == "full" and words in source:
+                rows = reference_rows(next("".join(data["text/html"]) for data in outputs if "text/html" in data))
+                with path.open("w", newline="", encoding="utf-8") as file:
+                    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+                break
+        if path.exists():
+            short = notebook.split("/")[1].split("_", 1)[1]
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            parts += [f"{heading} (`labkit run {short} --profile full`):", reference_table(rows)]
+    return "\n\n".join(parts)
+
+
 def fill(text: str, mark: str, content: str) -> str:
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, rest = text.split(start)
@@ -121,14 +187,11 @@ def fill(text: str, mark: str, content: str) -> str:
 def picture(reports: Path) -> bytes | None:
     """The figure under the cell that draws it, from the newest executed notebook of that data set."""
     notebook, dataset, words = PICTURE
-    for record in sorted(reports.glob(f"{notebook}/*/record.json"), key=lambda p: p.stat().st_mtime, reverse=True):
-        if json.loads(record.read_text())["parameters"].get("dataset") != dataset:
-            continue
-        for cell in json.loads((record.parent / "executed.ipynb").read_text(encoding="utf-8"))["cells"]:
-            if cell["cell_type"] == "code" and words in "".join(cell["source"]):
-                for output in cell["outputs"]:
-                    if "image/png" in output.get("data", {}):
-                        return base64.b64decode(output["data"]["image/png"])
+    for _, source, outputs in executed(reports, notebook, dataset):
+        if words in source:
+            for data in outputs:
+                if "image/png" in data:
+                    return base64.b64decode(data["image/png"])
     return None
 
 
@@ -142,6 +205,7 @@ def main():
     for name, table in (("speed", speed_table), ("sweeps", sweeps_table), ("count_loss", counts_table),
                         ("metrics_speed", metrics_table)):  # fmt: skip
         text = fill(text, name, table(json.loads((ROOT / "data" / f"{name}.json").read_text())))
+    text = fill(text, "references", references(reports))
     if (found := picture(reports)) is not None:
         (ROOT / "data" / "readme.png").write_bytes(found)
     (ROOT / "README.md").write_text(text, encoding="utf-8")

@@ -321,9 +321,13 @@ def _newton(curvature: Tensor, slope: Tensor, counts: Tensor) -> Tensor:
 
     Both would leave the matrix singular. A step that is no number all the same is not taken, so nothing is checked.
     """
+    return torch.linalg.solve_ex(curvature + _whole(slope, counts), slope[..., None])[0][..., 0]
+
+
+def _whole(slope: Tensor, counts: Tensor) -> Tensor:
+    """What makes a curvature regular: 1 where ``t`` moves as a whole, and for every absent class."""
     has = (counts > 0).to(slope.dtype)
-    whole = has[..., :, None] * has[..., None, :] + torch.diag_embed(1 - has)
-    return torch.linalg.solve_ex(curvature + whole, slope[..., None])[0][..., 0]
+    return has[..., :, None] * has[..., None, :] + torch.diag_embed(1 - has)
 
 
 def _spread(q: Tensor) -> Tensor:
@@ -370,7 +374,10 @@ def _tilted_by(log_p: Tensor, counts: Tensor, present: Tensor, t: Tensor) -> Ten
     here = present[..., None].to(log_p.dtype)
     q = (log_p + t[..., None, :]).softmax(-1) * here
     identity = torch.eye(counts.shape[-1], dtype=log_p.dtype, device=log_p.device)
-    step = _newton(_spread(q).detach() + 1e-6 * identity, counts - q.sum(-2), counts)
+    slope = counts - q.sum(-2)
+    # the inverse, though a solve would do: the derivative of that checks for errors, and a step that checks is not kept
+    inverse = torch.linalg.inv_ex(_spread(q).detach() + 1e-6 * identity + _whole(slope, counts))[0]
+    step = (inverse @ slope[..., None])[..., 0]
     step = torch.where(counts > 0, step - step.detach(), 0.0)
     return (log_p + (t + step)[..., None, :]).softmax(-1) * here
 

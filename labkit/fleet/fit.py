@@ -157,11 +157,12 @@ def _train(mine, total: int, task: Task, settings: Settings, store: Store, lanes
     steps = settings.epochs * (task.units // settings.batch_size)
     if lanes == "auto" and len(plans) > 1 and steps > 0:
         situation = str([
-            describe(settings.architecture), settings.data.shape, settings.batch_size, task.n_classes,
+            describe(settings.architecture), settings.data.shape, settings.batch_size * task.unit_size, task.n_classes,
             _device_name(settings.device), str(settings.dtype), torch.get_num_threads(), torch.__version__,
         ])  # fmt: skip
-        code = str([describe(plans[0].optimiser), type(plans[0].method).__qualname__, len(plans)])
-        choice = choose(lambda w, s, c: make(0, w, s, c), len(plans), steps, situation, code, compile)
+        method = type(plans[0].method).__qualname__
+        code = str([describe(plans[0].optimiser), method, len(plans)])
+        choice = choose(lambda w, s, c: make(0, w, s, c), len(plans), steps, situation, method, code, compile)
     else:
         width = 1 if lanes == "auto" else min(int(lanes), len(plans))
         choice = Choice(width, width > 1, compile is True)

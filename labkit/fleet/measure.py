@@ -20,6 +20,7 @@ TRIAL = 10  # work as long as so many compilations pays one to see whether a com
 WIDTHS = (1, 4, 16, 32, 128, 512)
 CLEARLY = 1.25
 SHORT = 4000  # model-steps; a measurement costs some seconds, and work that is over sooner is stacked unmeasured
+LONG = 5.0  # seconds of training one by one from which a method's own widths are looked at
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,19 @@ class Memory:
             pass  # a read-only home: measure again next time
 
 
-def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile: bool | str = "auto") -> Choice:
+def choose(
+    make_lane, runs: int, steps: int, situation: str, method: str, code: str, compile: bool | str = "auto"
+) -> Choice:
     """The quickest way to train ``runs`` runs of ``steps`` steps each.
+
+    Widths are measured with whatever method comes first. Where it gains nothing from stacking, another one still may (a
+    loss of many small operations on a large network does): long work looks at its own.
 
     Args:
         make_lane: ``(width, stacked, compiled) -> Lane`` of the first ``width`` runs.
         situation: what the best width depends on (model, batch, device, threads, versions). The measured seconds per
             run and step are kept under it, so that the same fit chooses the same lanes next time.
+        method: the name of what is trained.
         code: what a compiled step depends on besides (method, optimiser): tells a warm cache from a cold one.
         compile: True, False, or "auto": where the work is long enough to win the compilation back.
     """
@@ -72,19 +79,14 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
     known = memory.get(situation) or {}
     if not known and runs * steps < SHORT and compile is not True:
         return Choice(min(runs, 32), runs > 1, False)
-    for width in [w for w in WIDTHS if w <= runs]:
-        if str(width) not in known:
-            known[str(width)] = seconds_per_step(make_lane(width, width > 1, False)) / width
-            memory.put(situation, known)
-        if known[str(width)] > 2 * known["1"]:
-            break  # stacking loses badly; wider loses more
-    measured = {w: known[str(w)] for w in WIDTHS if w <= runs and str(w) in known}
-    # one after another unless stacking clearly wins: a few steps are a noisy measurement, and convolutions, which gain
-    # little from stacking, lose again when compiled
+    known, measured = _widths(memory, make_lane, runs, situation, method)
+    if _alone(measured) and known.get("by") != method and runs * steps * measured[1] > LONG:
+        situation += method
+        known, measured = _widths(memory, make_lane, runs, situation, method)
     stacked = {w: seconds for w, seconds in measured.items() if w > 1}
     # but if stacked, then as wide as costs nothing: a wider step is called less often, most of all once it is compiled
     width = max((w for w, s in stacked.items() if s <= CLEARLY * min(stacked.values())), default=1)
-    if measured[1] <= CLEARLY * min(measured.values()):
+    if _alone(measured):
         # large fully connected layers gain little from stacking alone, but twice once compiled: long work tries that
         long = compile == "auto" and runs * steps * measured[1] > TRIAL * COMPILE_SECONDS["cold"]
         if not long or min(measured, key=measured.get) == 1:
@@ -109,6 +111,24 @@ def choose(make_lane, runs: int, steps: int, situation: str, code: str, compile:
     if worth and not before:
         memory.put("compiled: " + situation + code, {"done": 1})
     return Choice(width, True, worth)
+
+
+def _widths(memory: Memory, make_lane, runs: int, situation: str, method: str) -> tuple[dict, dict[int, float]]:
+    """What memory holds of a situation, completed by measurements, and the seconds per run and step by width."""
+    known = memory.get(situation) or {"by": method}
+    for width in [w for w in WIDTHS if w <= runs]:
+        if str(width) not in known:
+            known[str(width)] = seconds_per_step(make_lane(width, width > 1, False)) / width
+            memory.put(situation, known)
+        if known[str(width)] > 2 * known["1"]:
+            break  # stacking loses badly; wider loses more
+    return known, {w: known[str(w)] for w in WIDTHS if w <= runs and str(w) in known}
+
+
+def _alone(measured: dict[int, float]) -> bool:
+    """One after another unless stacking clearly wins: a few steps are a noisy measurement, and convolutions, which gain
+    little from stacking, lose again when compiled."""
+    return measured[1] <= CLEARLY * min(measured.values())
 
 
 def seconds_per_step(lane, steps: int = 5) -> float:

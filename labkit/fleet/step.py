@@ -9,6 +9,7 @@ interpret.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -185,7 +186,9 @@ class Recorded:
             from torch._inductor import standalone_compile  # seconds of imports
 
             # torch.compile would record the recorded graph again, and in every call look at what it was called with
-            self.graph = standalone_compile(self.graph, example)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch's compiler about torch: nothing a user can mend
+                self.graph = standalone_compile(self.graph, example)
 
     def __call__(self, *given: Tensor) -> Tensor:
         return self.graph(*self.fixed, *given)

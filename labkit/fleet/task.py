@@ -44,6 +44,11 @@ class Task:
         """How many units of evidence a training set has."""
         return self.evidence[self.form.fields[0]].shape[1]
 
+    @property
+    def unit_size(self) -> int:
+        """How many training examples the largest unit of evidence holds."""
+        return 1 if self.members is None else self.members.shape[-1]
+
     def evidence_of(self, row: int) -> Evidence:
         return self.form.view(self.n_classes, {k: v[row] for k, v in self.evidence.items()})
 

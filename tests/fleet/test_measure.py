@@ -22,9 +22,9 @@ def machine(monkeypatch, tmp_path):
     return measured, table
 
 
-def choose(table, runs, steps=10_000, code="code", **more):
+def choose(table, runs, steps=10_000, code="code", method="first", **more):
     make = lambda width, stacked, compiled: (width,) if compiled else width
-    return measure.choose(make, runs, steps, "here", code, **more)
+    return measure.choose(make, runs, steps, "here", method, code, **more)
 
 
 def test_stacking_is_chosen_where_it_pays(machine):
@@ -73,6 +73,19 @@ def test_convolutions_stay_alone_and_no_time_is_lost_on_wider_lanes(machine):
     choice = choose(table, 40)
     assert (choice.width, choice.stacked, choice.compiled) == (1, False, False)
     assert measured == [1, 4]
+
+
+def test_another_method_looks_again_where_the_first_stayed_alone(machine):
+    """A large network gains nothing from stacking, a loss of many small operations on top of it does."""
+    measured, table = machine
+    table.update({1: 1.0e-3, 4: 4.0e-3, 16: 16e-3})
+    assert choose(table, 20).width == 1 and measured == [1, 4, 16]
+    assert choose(table, 20).width == 1 and measured == [1, 4, 16]  # it knows its own
+    table.update({1: 5.0e-3, 4: 9.0e-3, 16: 24e-3})
+    assert choose(table, 20, steps=10, method="counts").width == 1  # short: what is known must do
+    assert choose(table, 20, method="counts").width == 16 and measured == [1, 4, 16] * 2
+    assert choose(table, 20, method="counts").width == 16 and measured == [1, 4, 16] * 2  # remembered
+    assert choose(table, 20).width == 1
 
 
 def test_compilation_is_paid_only_where_it_is_won_back(machine):
