@@ -142,7 +142,7 @@ def reference_table(rows: list[dict]) -> str:
     lines = [f"| method | {' | '.join(settings)} |", "|---" * (len(settings) + 1) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = {row["setting"]: row for row in rows if row["method"] == method}
-        cells = ["{mean} [{low}, {high}]".format(**mine[setting]) for setting in settings]
+        cells = ["{mean} [{low}, {high}]".format(**mine[s]) if s in mine else "-" for s in settings]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import json
 import re
 import subprocess
 import sys
@@ -142,3 +144,49 @@ def test_the_ledger_holds_what_papers_say_was_judged():
 )
 def test_the_house_is_where_people_look_for_it(path):
     assert (ROOT / path).exists()
+
+
+@pytest.fixture
+def filler(monkeypatch):
+    """The script that fills the README."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("readme")
+
+
+def test_the_tables_of_a_report_are_read_as_numbers(filler):
+    import pandas as pd
+
+    shown = pd.DataFrame({16: ["83.2 [82.9, 83.5]", "9.7 [-0.1, 19.5]"], "0.5 (5.5 candidates)": ["88.1 ± 0.4", "nan"]},
+                         index=pd.Index(["A & B", "C"], name="method"))  # fmt: skip
+    shown.columns.name = "size"
+    rows = filler.reference_rows("<div><style>td { }</style>" + shown.assign(cost="1.0").to_html() + "</div>")
+    assert rows == [
+        {"method": "A & B", "setting": "16", "mean": 83.2, "low": 82.9, "high": 83.5},
+        {"method": "A & B", "setting": "0.5 (5.5 candidates)", "mean": 88.1, "low": 87.7, "high": 88.5},
+        {"method": "C", "setting": "16", "mean": 9.7, "low": -0.1, "high": 19.5},
+    ]
+    table = filler.reference_table([row | {k: str(v) for k, v in row.items()} for row in rows[:2]])
+    assert table.splitlines()[-1] == "| A & B | 83.2 [82.9, 83.5] | 88.1 [87.7, 88.5] |"
+
+
+def test_reference_tables_come_from_full_runs_only(filler, monkeypatch, tmp_path):
+    monkeypatch.setattr(filler, "ROOT", tmp_path)
+    (tmp_path / "data").mkdir()
+    notebook, words, _ = filler.REFERENCES["bag_sizes"]
+    table = "<table><tr><th></th><th>16</th></tr><tr><th>DLLP</th><td>50.0 [40.0, 60.0]</td></tr></table>"
+    cell = {"cell_type": "code", "source": [words], "outputs": [{"data": {"text/html": table}}]}
+    folder = tmp_path / "reports" / notebook / "0123"
+    folder.mkdir(parents=True)
+    (folder / "executed.ipynb").write_text(json.dumps({"cells": [cell]}))
+    record = {"status": "ok", "profile": "report", "parameters": {"dataset": "fashion_mnist"}}
+    (folder / "record.json").write_text(json.dumps(record))
+    assert filler.references(tmp_path / "reports") == ""
+    (folder / "record.json").write_text(json.dumps(record | {"profile": "full"}))
+    assert "| DLLP | 50.0 [40.0, 60.0] |" in filler.references(tmp_path / "reports")
+    kept = (tmp_path / "data/reference_bag_sizes.csv").read_text()
+    assert kept == "method,setting,mean,low,high\nDLLP,16,50.0,40.0,60.0\n"
+
+
+def test_the_readme_shows_the_reference_tables(filler, tmp_path):
+    shown = (ROOT / "README.md").read_text().split("<!-- references -->\n")[1].split("\n<!-- /references -->")[0]
+    assert shown == filler.references(tmp_path) and "DLLP" in shown
