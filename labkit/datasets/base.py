@@ -145,6 +145,12 @@ class Data:
             source=f"{self.source}{'; ' if self.source else ''}subset of {len(index):,} from {self.n:,}",
         )
 
+    def shortened(self, n: int) -> Data:
+        """:meth:`subset` of ``n``, with as many of an official test set or all it has; 0 is the whole set."""
+        if n == 0:
+            return self
+        return self.subset(n, test=None if self.test is None else min(n, len(self.test)))
+
     def image(self, i: int) -> np.ndarray:
         """Example ``i`` as matplotlib shows it: (H, W) or (H, W, 3), values in [0, 1], the scaling undone."""
         if self.image_shape is None:

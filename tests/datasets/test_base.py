@@ -196,6 +196,15 @@ def test_subset_keeps_the_official_test_set_apart():
     assert not any(tuple(row) in held_out for row in part.x[:9].tolist())
 
 
+def test_shortened_takes_of_the_test_set_what_there_is():
+    data = make(test=torch.arange(12))
+    assert data.shortened(0) is data
+    assert [(data.shortened(n).n, len(data.shortened(n).test)) for n in (9, 30)] == [(18, 9), (42, 12)]
+    assert make().shortened(30).n == 30
+    with pytest.raises(ValueError, match="cannot take 49"):
+        data.shortened(49)
+
+
 @pytest.mark.parametrize("n", [2, 61])
 def test_subset_of_impossible_size(n):
     with pytest.raises(ValueError, match=rf"cannot take {n} .* between 3 and 60"):
